@@ -1,0 +1,1 @@
+//! The quorum circuit and its gadgets over the BN254 scalar field.

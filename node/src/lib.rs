@@ -1,0 +1,1 @@
+//! The validator's shell: transport, storage, application, attestation.

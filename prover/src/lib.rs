@@ -1,0 +1,1 @@
+//! Keys, commitment layer and proving pipeline for quorum proofs.
