@@ -1,0 +1,175 @@
+//! Many signatures with one multi-scalar multiplication.
+//!
+//! Statement  8(sum(z_i s_i) B - sum(z_i R_i) - sum(z_i k_i) A_i) = O, after each signature's own form was checked
+//! Weights    z_i in 1..=2^128, from SHA-512 over every input: whoever chooses the inputs chooses them before z
+//! Agreement  valid singly => valid here: each 8(s_i B - R_i - k_i A_i) is O, so the sum is
+//!            valid here => valid singly, but for a chance of 2^-128: let E_i = 8(s_i B - R_i - k_i A_i), a point of
+//!            order L or O, and E_j != O. Given all other weights at most one of the 2^128 values of z_j
+//!            makes the sum O (z_j < L, and E_j has order L). The times 8 is taken on both sides, so torsion in any
+//!            R or A drops out of both: without it, small-order parts would cancel with probability 1/8
+//! Source     docs/signatures.md#batch; Bernstein et al., High-speed high-security signatures, section 5
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::iter::once;
+
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::VartimeMultiscalarMul;
+use sha2::{Digest, Sha512};
+
+use super::key::VoteKey;
+use super::predicate::{Parts, Signature, SignatureError, challenge, verify};
+
+/// Are all `items` valid by [`verify`]? One multi-scalar multiplication when they are.
+///
+/// The answer is that of checking one after the other, but for a chance of 2^-128 for each set of inputs that an
+/// attacker tries (module notes). A failed batch is judged again one by one, so the error names every bad
+/// signature and blames no other; at worst that costs the batch and every single check.
+///
+/// No items is an error: "all of these are valid" about nothing is a mistake of the caller.
+///
+/// Variable time: all inputs are public.
+///
+/// # Errors
+///
+/// [`BatchError::Empty`], or [`BatchError::Bad`] with each bad index in rising order and what is wrong with it.
+pub fn verify_batch(items: &[(&VoteKey, &[u8], &Signature)]) -> Result<(), BatchError> {
+    if items.is_empty() {
+        return Err(BatchError::Empty);
+    }
+    let decoded: Vec<Result<Parts, SignatureError>> = items
+        .iter()
+        .map(|(_, _, signature)| Parts::decode(signature))
+        .collect();
+    let well_formed_hold = combined_equation_holds(items, &decoded);
+
+    let bad: Vec<BadSignature> = items
+        .iter()
+        .zip(&decoded)
+        .enumerate()
+        .filter_map(|(index, ((key, message, signature), parts))| {
+            let verdict = match parts {
+                Err(error) => Err(*error),
+                Ok(_) if well_formed_hold => Ok(()),
+                Ok(_) => verify(key, message, signature),
+            };
+            verdict.err().map(|error| BadSignature { index, error })
+        })
+        .collect();
+    if bad.is_empty() {
+        Ok(())
+    } else {
+        Err(BatchError::Bad(bad))
+    }
+}
+
+/// Why a batch is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// There is nothing to check.
+    #[error("a batch of no signatures says nothing")]
+    Empty,
+    /// Every bad signature, by rising index; never empty.
+    #[error("{}", Listed(.0))]
+    Bad(Vec<BadSignature>),
+}
+
+/// One bad signature of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadSignature {
+    /// Its position in the batch, from 0.
+    pub index: usize,
+    /// What [`verify`] says of it.
+    pub error: SignatureError,
+}
+
+struct Listed<'a>(&'a [BadSignature]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, BadSignature { index, error }) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { "; " };
+            write!(f, "{separator}signature {index}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The weighted sum over the items that were decoded; true if there are none.
+#[allow(non_snake_case, reason = "the names of RFC 8032")]
+fn combined_equation_holds(
+    items: &[(&VoteKey, &[u8], &Signature)],
+    decoded: &[Result<Parts, SignatureError>],
+) -> bool {
+    let mut b_scalar = Scalar::ZERO;
+    let mut scalars = Vec::with_capacity(2 * items.len());
+    let mut points = Vec::with_capacity(2 * items.len());
+    for (((key, message, signature), parts), z) in items.iter().zip(decoded).zip(Weights::of(items))
+    {
+        let Ok(Parts { R, s }) = parts else { continue };
+        let k = challenge(&signature.r_bytes(), key.as_bytes(), message);
+        b_scalar -= z * s;
+        scalars.extend([z, z * k]); // the sum is negated, so that z stays short where it stands alone
+        points.extend([*R, key.point()]);
+    }
+    let sum = EdwardsPoint::vartime_multiscalar_mul(
+        once(&b_scalar).chain(&scalars),
+        once(&ED25519_BASEPOINT_POINT).chain(&points),
+    );
+    sum.is_small_order()
+}
+
+/// The weights z_0, z_1, ..., each in 1..=2^128.
+struct Weights {
+    seed: [u8; 64],
+    /// Four weights of 16 bytes.
+    block: [u8; 64],
+    next: usize,
+}
+
+impl Weights {
+    /// Binds every byte of every item: fixed-width fields, counts and lengths in front of what varies.
+    fn of(items: &[(&VoteKey, &[u8], &Signature)]) -> Self {
+        let mut transcript = Sha512::new()
+            .chain_update(SEED_TAG)
+            .chain_update(as_u64(items.len()));
+        for (key, message, signature) in items {
+            transcript.update(key.as_bytes());
+            transcript.update(signature.as_bytes());
+            transcript.update(as_u64(message.len()));
+            transcript.update(message);
+        }
+        Self {
+            seed: transcript.finalize().into(),
+            block: [0; 64],
+            next: 0,
+        }
+    }
+}
+
+impl Iterator for Weights {
+    type Item = Scalar;
+
+    fn next(&mut self) -> Option<Scalar> {
+        let (block, position) = (self.next / 4, self.next % 4);
+        if position == 0 {
+            let hash = Sha512::new()
+                .chain_update(WEIGHT_TAG)
+                .chain_update(self.seed)
+                .chain_update(as_u64(block));
+            self.block = hash.finalize().into();
+        }
+        self.next += 1;
+        let bytes: [u8; 16] = core::array::from_fn(|i| self.block[16 * position + i]);
+        Some(Scalar::from(u128::from_le_bytes(bytes)) + Scalar::ONE)
+    }
+}
+
+fn as_u64(number: usize) -> [u8; 8] {
+    (number as u64).to_le_bytes()
+}
+
+const SEED_TAG: &[u8] = b"quorate batch seed 1";
+const WEIGHT_TAG: &[u8] = b"quorate batch weights 1";

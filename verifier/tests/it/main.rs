@@ -1,0 +1,3 @@
+//! Integration tests of the verifier: one binary, one module for each area.
+
+mod signature;
