@@ -4,4 +4,6 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod hash_to_field;
+pub mod poseidon;
 pub mod signature;
