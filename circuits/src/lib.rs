@@ -1,1 +1,5 @@
 //! The quorum circuit and its gadgets over the BN254 scalar field.
+
+pub mod ground;
+pub mod lookup;
+pub mod testing;

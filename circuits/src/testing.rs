@@ -1,0 +1,413 @@
+//! A test kit for gadgets: build them honestly or with a lie, then ask the exported rows.
+//!
+//! Rows are evaluated from the exported [`Matrices`], never by the constraint system, which may
+//! reuse cached sums.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use ark_bn254::Fr;
+use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
+use sha2::{Digest, Sha256};
+
+use crate::ground::{Builder, Challenges, Circuit, Matrices, Run};
+
+/// One lie: the n-th hint of a kind is given another value, and all that follows is computed
+/// honestly from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Forge {
+    kind: &'static str,
+    occurrence: usize,
+    lie: Lie,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+    Value(Fr),
+    Plus(Fr),
+}
+
+impl Forge {
+    /// The `occurrence`-th hint of this kind (from 0) is given `value`.
+    #[must_use]
+    pub fn value(kind: &'static str, occurrence: usize, value: impl Into<Fr>) -> Self {
+        Self {
+            kind,
+            occurrence,
+            lie: Lie::Value(value.into()),
+        }
+    }
+
+    /// The `occurrence`-th hint of this kind (from 0) is given its honest value plus `delta`.
+    #[must_use]
+    pub fn plus(kind: &'static str, occurrence: usize, delta: impl Into<Fr>) -> Self {
+        Self {
+            kind,
+            occurrence,
+            lie: Lie::Plus(delta.into()),
+        }
+    }
+}
+
+/// Lies to tell during a build, and the kinds of hints met.
+#[derive(Debug)]
+pub(crate) struct Attack {
+    lies: Vec<(Forge, bool)>,
+    kinds: BTreeMap<&'static str, usize>,
+}
+
+impl Attack {
+    pub(crate) fn new(lies: Vec<Forge>) -> Self {
+        Self {
+            lies: lies.into_iter().map(|lie| (lie, false)).collect(),
+            kinds: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn believe(&mut self, kind: &'static str, honest: Fr) -> Fr {
+        let met = self.kinds.entry(kind).or_default();
+        let occurrence = *met;
+        *met += 1;
+        let mut value = honest;
+        for (forge, told) in &mut self.lies {
+            if forge.kind == kind && forge.occurrence == occurrence {
+                *told = true;
+                value = match forge.lie {
+                    Lie::Value(lie) => lie,
+                    Lie::Plus(delta) => honest + delta,
+                };
+            }
+        }
+        value
+    }
+}
+
+/// How to build a gadget under test.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Trial {
+    chunk_bits: u32,
+    statement: Vec<Fr>,
+    lies: Vec<Forge>,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Trial {
+    /// Honest, without statement, with chunks of 8 bits (a small table keeps tests fast).
+    pub fn new() -> Self {
+        Self {
+            chunk_bits: 8,
+            statement: Vec::new(),
+            lies: Vec::new(),
+        }
+    }
+
+    /// Uses chunks of this width.
+    pub fn chunk_bits(mut self, bits: u32) -> Self {
+        self.chunk_bits = bits;
+        self
+    }
+
+    /// Gives the circuit a statement.
+    pub fn statement(mut self, statement: &[Fr]) -> Self {
+        self.statement = statement.to_vec();
+        self
+    }
+
+    /// Tells one more lie.
+    pub fn lie(mut self, lie: Forge) -> Self {
+        self.lies.push(lie);
+        self
+    }
+
+    /// Builds a whole circuit.
+    pub fn build_circuit(mut self, circuit: &impl Circuit) -> Built {
+        self.chunk_bits = circuit.chunk_bits();
+        self.statement = circuit.statement();
+        self.build(|g| circuit.build(g))
+    }
+
+    /// Builds a gadget, through both stages. An honest build is repeated as a proving run, which
+    /// must give the same assignment.
+    ///
+    /// # Panics
+    /// If a lie was never told because there is no such hint, or if a proving run differs.
+    pub fn build(self, build: impl Fn(&mut Builder)) -> Built {
+        let honest = self.lies.is_empty();
+        let mut g = Builder::traced(self.chunk_bits, &self.statement, self.lies);
+        build(&mut g);
+        let stage = g.commit(|_, _| blinder());
+        let challenges = challenges(&self.statement, &stage.values());
+        let mut synthesis = stage.respond(challenges);
+        let matrices = synthesis.matrices();
+        let names = synthesis.names.take().expect("a traced build has names");
+        let attack = synthesis
+            .attack
+            .take()
+            .expect("a traced build counts hints");
+        let z = synthesis.into_assignment();
+        for (forge, told) in &attack.lies {
+            assert!(
+                told,
+                "there is no hint {} number {}",
+                forge.kind, forge.occurrence
+            );
+        }
+        if honest {
+            let mut g = Builder::new(Run::Proving, self.chunk_bits, &self.statement);
+            build(&mut g);
+            let proving = g
+                .commit(|_, _| blinder())
+                .respond(challenges)
+                .into_assignment();
+            assert!(
+                proving == z,
+                "a proving run fills the cells that a recording run fills"
+            );
+        }
+        let columns = names.instance.len();
+        let free = names
+            .free
+            .iter()
+            .filter_map(|(v, why)| Some((v.get_variable_index(columns)?, *why)));
+        Built {
+            free: free.collect(),
+            names: names.instance.into_iter().chain(names.witness).collect(),
+            rows: names.rows,
+            strays: names.strays,
+            kinds: attack.kinds,
+            matrices,
+            z,
+            index: OnceLock::new(),
+        }
+    }
+}
+
+/// A gadget that was built: rows, assignment, names.
+#[derive(Debug)]
+pub struct Built {
+    /// The exported rows.
+    pub matrices: Matrices,
+    /// The value of every column.
+    pub z: Vec<Fr>,
+    names: Vec<Box<str>>,
+    rows: Vec<Box<str>>,
+    strays: Vec<Box<str>>,
+    kinds: BTreeMap<&'static str, usize>,
+    free: BTreeMap<usize, &'static str>,
+    index: OnceLock<Index>,
+}
+
+/// Rows by column, and the three sides of each row at the assignment.
+#[derive(Debug)]
+struct Index {
+    sides: Vec<[Fr; 3]>,
+    /// For each column: row, side, coefficient.
+    columns: Vec<Vec<(u32, u8, Fr)>>,
+}
+
+impl Built {
+    /// Whether every row holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.first_broken().is_none()
+    }
+
+    /// Name of the first row that does not hold.
+    #[must_use]
+    pub fn first_broken(&self) -> Option<&str> {
+        self.broken().next()
+    }
+
+    /// Names of all rows that do not hold.
+    pub fn broken(&self) -> impl Iterator<Item = &str> {
+        let sides = self.index().sides.iter();
+        sides
+            .zip(&self.rows)
+            .filter(|([a, b, c], _)| *a * b != *c)
+            .map(|(_, name)| &**name)
+    }
+
+    /// Whether the rows that read column `i` hold with `lie` in its place.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn holds_with(&self, i: usize, lie: Fr) -> bool {
+        self.first_broken_with(i, lie).is_none()
+    }
+
+    /// Name of the first row that reads column `i` and refuses `lie` in its place.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn first_broken_with(&self, i: usize, lie: Fr) -> Option<&str> {
+        let index = self.index();
+        let delta = lie - self.z[i];
+        let mut entries = index.columns[i].iter().peekable();
+        while let Some(&&(row, ..)) = entries.peek() {
+            let mut sides = index.sides[row as usize];
+            while let Some((_, side, k)) = entries.next_if(|(r, ..)| *r == row) {
+                sides[usize::from(*side)] += delta * k;
+            }
+            let [a, b, c] = sides;
+            if a * b != c {
+                return Some(&self.rows[row as usize]);
+            }
+        }
+        None
+    }
+
+    /// Look-ups of values that their table does not have: what `lookup/sum`, one row for all
+    /// look-ups, refuses when it refuses.
+    pub fn strays(&self) -> impl Iterator<Item = &str> {
+        self.strays.iter().map(|name| &**name)
+    }
+
+    /// Columns a prover fills as it likes: the committed cells and the witness.
+    pub fn advised_columns(&self) -> impl Iterator<Item = usize> + use<> {
+        let layout = self.matrices.layout;
+        layout
+            .committed_columns()
+            .chain(layout.columns()..self.matrices.columns)
+    }
+
+    /// Name of the cell in column `i`.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn name(&self, i: usize) -> &str {
+        &self.names[i]
+    }
+
+    /// Column of the first cell of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|n| **n == *name)
+    }
+
+    /// Names of the cells that can take another value (one more, negated, zero) with every row
+    /// holding, those declared free apart. Empty for a sound gadget whose inputs are pinned.
+    #[must_use]
+    pub fn unpinned(&self) -> Vec<&str> {
+        self.advised_columns()
+            .filter(|i| !self.free.contains_key(i))
+            .filter(|&i| {
+                let lies = [self.z[i] + Fr::ONE, -self.z[i], Fr::ZERO];
+                lies.into_iter()
+                    .any(|lie| lie != self.z[i] && self.holds_with(i, lie))
+            })
+            .map(|i| self.name(i))
+            .collect()
+    }
+
+    /// Cells declared free, with the reason.
+    pub fn free(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.free.iter().map(|(i, why)| (self.name(*i), *why))
+    }
+
+    /// Kinds of hints met, and how many of each.
+    #[must_use]
+    pub fn hints(&self) -> &BTreeMap<&'static str, usize> {
+        &self.kinds
+    }
+
+    /// Kinds of hints for which `tested` has no entry.
+    #[must_use]
+    pub fn untested_hints(&self, tested: &[&str]) -> BTreeSet<&'static str> {
+        self.kinds
+            .keys()
+            .copied()
+            .filter(|kind| !tested.contains(kind))
+            .collect()
+    }
+
+    /// Rows by gadget: each path, cut after `depth` names and with indices left out, and how many
+    /// rows stand under it.
+    #[must_use]
+    pub fn report(&self, depth: usize) -> BTreeMap<String, usize> {
+        let mut report = BTreeMap::new();
+        for name in &self.rows {
+            *report.entry(gadget(name, depth)).or_default() += 1;
+        }
+        report
+    }
+
+    /// Rows whose name starts with `path`.
+    #[must_use]
+    pub fn rows_under(&self, path: &str) -> usize {
+        self.rows
+            .iter()
+            .filter(|name| name.starts_with(path))
+            .count()
+    }
+
+    /// Names of the rows, in order.
+    pub fn row_names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|name| &**name)
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let m = &self.matrices;
+            let matrices = [&m.a, &m.b, &m.c];
+            let rows = 0..m.rows();
+            let sides = rows
+                .clone()
+                .map(|i| matrices.map(|side| m.dot(side, i, &self.z)));
+            let mut columns = vec![Vec::new(); m.columns];
+            for (i, row) in rows.clone().zip(0_u32..) {
+                for (side, matrix) in (0_u8..).zip(matrices) {
+                    for &(column, k) in matrix.row(i) {
+                        columns[column as usize].push((row, side, m.coefficients[k as usize]));
+                    }
+                }
+            }
+            Index {
+                sides: sides.collect(),
+                columns,
+            }
+        })
+    }
+}
+
+/// The first `depth` names of a path, indices left out.
+fn gadget(path: &str, depth: usize) -> String {
+    let names = path
+        .split('/')
+        .take(depth)
+        .map(|name| name.split('[').next().unwrap_or(name));
+    names.collect::<Vec<_>>().join("/")
+}
+
+/// Challenges that depend on everything committed, as a proof's do.
+fn challenges(statement: &[Fr], committed: &[Fr]) -> Challenges {
+    let mut hash = Sha256::new();
+    for value in statement.iter().chain(committed) {
+        hash.update(value.into_bigint().to_bytes_le());
+    }
+    let seed = hash.finalize();
+    let draw = |tag: u8| {
+        Fr::from_le_bytes_mod_order(
+            &Sha256::new()
+                .chain_update([tag])
+                .chain_update(seed)
+                .finalize(),
+        )
+    };
+    Challenges {
+        tuple: draw(0),
+        sum: draw(1),
+    }
+}
+
+fn blinder() -> Fr {
+    Fr::from(0x0b11_de50_u64).square()
+}
