@@ -4,6 +4,19 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod certificate;
+pub mod encoding;
+pub mod file;
+pub mod genesis;
 pub mod hash_to_field;
+pub mod header;
+pub mod json;
+pub mod merkle;
+pub mod message;
 pub mod poseidon;
+pub mod primitives;
+pub mod rule;
+pub mod set;
 pub mod signature;
+pub mod statement;
+pub mod trust;
