@@ -6,7 +6,8 @@
 //!            valid here => valid singly, but for a chance of 2^-128: let E_i = 8(s_i B - R_i - k_i A_i), a point of
 //!            order L or O, and E_j != O. Given all other weights at most one of the 2^128 values of z_j
 //!            makes the sum O (z_j < L, and E_j has order L). The times 8 is taken on both sides, so torsion in any
-//!            R or A drops out of both: without it, small-order parts would cancel with probability 1/8
+//!            R or A drops out of both: without it they would cancel with
+//!            probability 1/8 and more
 //! Source     docs/signatures.md#batch; Bernstein et al., High-speed high-security signatures, section 5
 
 use alloc::vec::Vec;
@@ -20,9 +21,9 @@ use curve25519_dalek::traits::VartimeMultiscalarMul;
 use sha2::{Digest, Sha512};
 
 use super::key::VoteKey;
-use super::predicate::{Parts, Signature, SignatureError, challenge, verify};
+use super::predicate::{Parts, Signature, SignatureError, challenge};
 
-/// Are all `items` valid by [`verify`]? One multi-scalar multiplication when they are.
+/// Are all `items` valid by [`verify`](super::verify)? One multi-scalar multiplication when they are.
 ///
 /// The answer is that of checking one after the other, but for a chance of 2^-128 for each set of inputs that an
 /// attacker tries (module notes). A failed batch is judged again one by one, so the error names every bad
@@ -53,7 +54,10 @@ pub fn verify_batch(items: &[(&VoteKey, &[u8], &Signature)]) -> Result<(), Batch
             let verdict = match parts {
                 Err(error) => Err(*error),
                 Ok(_) if well_formed_hold => Ok(()),
-                Ok(_) => verify(key, message, signature),
+                Ok(parts) => {
+                    let k = challenge(&signature.r_bytes(), key.as_bytes(), message);
+                    parts.satisfy_equation(&key.point(), &k)
+                }
             };
             verdict.err().map(|error| BadSignature { index, error })
         })
@@ -81,7 +85,7 @@ pub enum BatchError {
 pub struct BadSignature {
     /// Its position in the batch, from 0.
     pub index: usize,
-    /// What [`verify`] says of it.
+    /// What [`verify`](super::verify) says of it.
     pub error: SignatureError,
 }
 
@@ -173,3 +177,126 @@ fn as_u64(number: usize) -> [u8; 8] {
 
 const SEED_TAG: &[u8] = b"quorate batch seed 1";
 const WEIGHT_TAG: &[u8] = b"quorate batch weights 1";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test states what must hold")]
+
+    use super::super::predicate::verify;
+    use super::*;
+    use alloc::vec;
+    use curve25519_dalek::constants::EIGHT_TORSION;
+
+    const MESSAGE: &[u8] = b"quorate-commit1 and thirty-two more bytes.....";
+
+    /// A signature by `a * B + torsion * T` with the nonce point `r * B + r_torsion * T`.
+    fn signed(a: u8, torsion: u8, r: u8, r_torsion: u8) -> (VoteKey, Signature) {
+        let (a, r) = (Scalar::from(a), Scalar::from(r));
+        let key = (EdwardsPoint::mul_base(&a) + EIGHT_TORSION[usize::from(torsion)])
+            .compress()
+            .0;
+        let nonce = (EdwardsPoint::mul_base(&r) + EIGHT_TORSION[usize::from(r_torsion)])
+            .compress()
+            .0;
+        let s = (r + challenge(&nonce, &key, MESSAGE) * a).to_bytes();
+        let bytes = core::array::from_fn(|i| if i < 32 { nonce[i] } else { s[i - 32] });
+        (
+            VoteKey::insecure_unchecked(&key).unwrap(),
+            Signature::from_bytes(bytes),
+        )
+    }
+
+    fn batch(signed: &[(VoteKey, Signature)]) -> Vec<(&VoteKey, &[u8], &Signature)> {
+        signed
+            .iter()
+            .map(|(key, signature)| (key, MESSAGE, signature))
+            .collect()
+    }
+
+    fn weights(items: &[(&VoteKey, &[u8], &Signature)]) -> Vec<Scalar> {
+        Weights::of(items).take(9).collect()
+    }
+
+    #[test]
+    fn torsion_in_keys_and_nonces_drops_out() {
+        let all: Vec<_> = (0..8)
+            .flat_map(|t| (0..8).map(move |u| signed(11 + t, t, 5 + u, u)))
+            .collect();
+        for (key, signature) in &all {
+            assert_eq!(verify(key, MESSAGE, signature), Ok(()));
+        }
+        assert_eq!(verify_batch(&batch(&all)), Ok(()));
+        // the same in every cut, where torsion parts do not happen to cancel
+        for end in 1..all.len() {
+            assert_eq!(verify_batch(&batch(&all[..end])), Ok(()), "the first {end}");
+        }
+    }
+
+    #[test]
+    fn a_bad_equation_is_found_under_keys_with_torsion() {
+        let mut all: Vec<_> = (0..8).map(|t| signed(11, t, 5, 1)).collect();
+        let mut bytes = all[3].1.to_bytes();
+        bytes[32] ^= 1;
+        all[3].1 = Signature::from_bytes(bytes);
+        let bad = BadSignature {
+            index: 3,
+            error: SignatureError::Equation,
+        };
+        assert_eq!(verify_batch(&batch(&all)), Err(BatchError::Bad(vec![bad])));
+    }
+
+    #[test]
+    fn weights_are_distinct_nonzero_and_at_most_129_bits_long() {
+        let all: Vec<_> = (0..9).map(|_| signed(3, 0, 5, 0)).collect();
+        let weights = weights(&batch(&all));
+        for (i, z) in weights.iter().enumerate() {
+            assert_ne!(*z, Scalar::ZERO);
+            assert!(z.as_bytes()[17..].iter().all(|&byte| byte == 0) && z.as_bytes()[16] <= 1);
+            assert!(
+                z.as_bytes()[8..16] != [0; 8],
+                "weights use their upper half"
+            );
+            assert!(
+                !weights[..i].contains(z),
+                "equal items have different weights"
+            );
+        }
+    }
+
+    #[test]
+    fn every_input_moves_every_weight() {
+        let (first, second) = (signed(3, 0, 5, 0), signed(7, 0, 9, 0));
+        let flipped = |byte: usize| {
+            let mut bytes = second.1.to_bytes();
+            bytes[byte] ^= 1;
+            Signature::from_bytes(bytes)
+        };
+        let (other_r, other_s) = (flipped(0), flipped(63));
+        let base = [
+            (&first.0, b"ab".as_slice(), &first.1),
+            (&second.0, b"c".as_slice(), &second.1),
+        ];
+        let mut variants: Vec<Vec<_>> =
+            vec![base.to_vec(), base[..1].to_vec(), vec![base[1], base[0]]];
+        for last in [
+            (&first.0, b"c".as_slice(), &second.1),
+            (&second.0, b"d".as_slice(), &second.1),
+            (&second.0, b"".as_slice(), &second.1),
+            (&second.0, b"c".as_slice(), &other_r),
+            (&second.0, b"c".as_slice(), &other_s),
+        ] {
+            variants.push(vec![base[0], last]);
+        }
+        // one byte moved over the border between two messages
+        variants.push(vec![
+            (&first.0, b"a", &first.1),
+            (&second.0, b"bc", &second.1),
+        ]);
+        let all: Vec<Vec<Scalar>> = variants.iter().map(|items| weights(items)).collect();
+        for (i, one) in all.iter().enumerate() {
+            for other in &all[..i] {
+                assert!(one.iter().zip(other).all(|(z, other)| z != other));
+            }
+        }
+    }
+}

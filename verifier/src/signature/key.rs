@@ -50,6 +50,12 @@ impl VoteKey {
         self.0.to_edwards()
     }
 
+    /// A key of any order, to show that the batch does not lean on the set check.
+    #[cfg(test)]
+    pub(super) fn insecure_unchecked(bytes: &[u8; 32]) -> Option<Self> {
+        VerifyingKey::from_bytes(bytes).ok().map(Self)
+    }
+
     pub(super) fn dalek(&self) -> &VerifyingKey {
         &self.0
     }

@@ -109,10 +109,9 @@ pub fn verify_strict(
     message: &[u8],
     signature: &Signature,
 ) -> Result<(), StrictError> {
-    // Checked here as well: a feature of ed25519-dalek, switched on by any crate of the build, drops it there.
-    reduced_s(signature)?;
+    // s < L is checked here as well: a feature of ed25519-dalek, which any crate of the build may switch on, drops it.
     let dalek = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
-    if key.dalek().verify_strict(message, &dalek).is_ok() {
+    if reduced_s(signature).is_ok() && key.dalek().verify_strict(message, &dalek).is_ok() {
         return Ok(());
     }
     verify(key, message, signature)?;

@@ -1,3 +1,5 @@
 //! Integration tests of the verifier: one binary, one module for each area.
 
 mod signature;
+mod signature_cases;
+mod signature_vectors;

@@ -1,0 +1,113 @@
+//! What a certificate of 67 votes costs: one batch against 67 single checks.
+//!
+//! Run `cargo bench -p quorate-verifier --bench signature`. The last lines give the ratio, from rounds in which
+//! both ways are timed one after the other, so that a busy machine slows both.
+#![allow(
+    missing_docs,
+    reason = "criterion's macro writes an undocumented function"
+)]
+#![allow(clippy::unwrap_used, reason = "a benchmark stops where it stands")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
+use ed25519_dalek::{Signer, SigningKey};
+use quorate_verifier::signature::{Signature, VoteKey, verify, verify_batch, verify_strict};
+
+const VOTES: u8 = 67;
+const ROUNDS: usize = 101;
+const MESSAGE: &[u8; 47] = b"quorate-commit1 thirty-two bytes of the digest.";
+
+fn votes() -> Vec<(VoteKey, Signature)> {
+    (0..VOTES)
+        .map(|seed| {
+            let secret = SigningKey::from_bytes(&[seed; 32]);
+            let key = VoteKey::from_bytes(secret.verifying_key().as_bytes()).unwrap();
+            (key, Signature::from_bytes(secret.sign(MESSAGE).to_bytes()))
+        })
+        .collect()
+}
+
+fn singly(votes: &[(VoteKey, Signature)]) {
+    for (key, signature) in votes {
+        verify(key, MESSAGE, signature).unwrap();
+    }
+}
+
+fn strictly(votes: &[(VoteKey, Signature)]) {
+    for (key, signature) in votes {
+        verify_strict(key, MESSAGE, signature).unwrap();
+    }
+}
+
+fn in_a_batch(votes: &[(VoteKey, Signature)]) {
+    let items: Vec<_> = votes
+        .iter()
+        .map(|(key, signature)| (key, MESSAGE.as_slice(), signature))
+        .collect();
+    verify_batch(&items).unwrap();
+}
+
+/// One signature in 67 is bad: the batch and then 67 single checks.
+fn in_a_batch_with_one_bad(votes: &[(VoteKey, Signature)]) {
+    let mut items: Vec<_> = votes
+        .iter()
+        .map(|(key, signature)| (key, MESSAGE.as_slice(), signature))
+        .collect();
+    items[33].1 = b"another message";
+    verify_batch(&items).unwrap_err();
+}
+
+fn benchmark(c: &mut Criterion) {
+    let votes = votes();
+    let mut group = c.benchmark_group("67 votes");
+    group.bench_function("verify, one by one", |b| {
+        b.iter(|| singly(black_box(&votes)))
+    });
+    group.bench_function("verify_strict, one by one", |b| {
+        b.iter(|| strictly(black_box(&votes)))
+    });
+    group.bench_function("verify_batch", |b| b.iter(|| in_a_batch(black_box(&votes))));
+    group.bench_function("verify_batch, one bad", |b| {
+        b.iter(|| in_a_batch_with_one_bad(black_box(&votes)))
+    });
+    group.finish();
+    let key = *votes[0].0.as_bytes();
+    c.bench_function("set check of one key", |b| {
+        b.iter(|| VoteKey::from_bytes(black_box(&key)))
+    });
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn print_ratio() {
+    let votes = votes();
+    let mut rounds: Vec<(f64, Duration, Duration)> = (0..ROUNDS)
+        .map(|_| {
+            let single = timed(|| singly(black_box(&votes)));
+            let batch = timed(|| in_a_batch(black_box(&votes)));
+            (single.as_secs_f64() / batch.as_secs_f64(), single, batch)
+        })
+        .collect();
+    rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (ratio, single, batch) = rounds[ROUNDS / 2];
+    println!("67 single checks {single:?}, one batch {batch:?}");
+    println!(
+        "ratio {ratio:.2} (median of {ROUNDS} rounds; {:.2} to {:.2})",
+        rounds[0].0,
+        rounds[ROUNDS - 1].0
+    );
+}
+
+criterion_group!(benches, benchmark);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    print_ratio();
+}
