@@ -443,11 +443,10 @@ pub fn key_halves(key: &[u8; 32]) -> [Fr; 2] {
     })
 }
 
-/// `hash_to_field(tag, salt ‖ index as u16)`; zero without a salt.
+/// `hash_to_field(tag, salt ‖ index as u64)`; zero without a salt.
 fn blinding(salt: Option<&Salt>, index: usize) -> Fr {
     let Some(salt) = salt else { return Fr::zero() };
-    let index = u16::try_from(index).expect("below 256");
-    let message = [salt.expose().as_slice(), &index.to_le_bytes()].concat();
+    let message = [salt.expose().as_slice(), &(index as u64).to_le_bytes()].concat();
     hash_to_field::<1>(Tag::BLINDING.as_bytes(), &message)[0]
 }
 

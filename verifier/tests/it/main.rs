@@ -1,5 +1,9 @@
 //! Integration tests of the verifier: one binary, one module for each area.
 
+mod certificate;
+mod decoding;
+mod dependencies;
+mod set;
 mod signature;
 mod signature_cases;
 mod signature_vectors;
