@@ -81,13 +81,15 @@ impl Builder {
         if let Some(names) = &mut g.names {
             names.instance.push("one".into());
         }
+        g.bound("one", Fr::ONE);
         for (i, value) in statement.iter().enumerate() {
             let wire = g.fixed(format_args!("statement[{i}]"), *value);
+            g.bound(format_args!("statement[{i}]"), wire);
             g.statement.push(wire);
         }
         // The blinder's value comes with the commitment. Its own row keeps it out of all others.
         let blinder = g.committed_as("blinder", Fr::ZERO);
-        g.row("blinder", blinder, Lin::zero(), Lin::zero());
+        g.bound("blinder", blinder);
         g.free(blinder, "the blinder hides the other committed cells");
         g
     }
@@ -296,6 +298,12 @@ impl Builder {
     pub(crate) fn committed_as(&mut self, name: impl Display, value: Fr) -> Wire {
         self.committed += 1;
         self.fixed(name, value)
+    }
+
+    /// The row `lin * 0 = 0`: holds always, but keeps the column of a value that the verifier
+    /// supplies independent of every other column, so that no value can be traded for another.
+    pub(super) fn bound(&mut self, name: impl Display, lin: impl Into<Lin>) {
+        self.row_with(name, || (lin.into(), Lin::zero(), Lin::zero()));
     }
 
     /// A cell whose value is fixed outside the proof: statement, commitment, challenges.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
 use ark_relations::gr1cs::{ConstraintSystem, R1CS_PREDICATE_LABEL};
+use quorate_verifier::message::Tag;
 use sha2::{Digest, Sha256};
 
 use super::stages::Layout;
@@ -78,7 +79,7 @@ impl Matrices {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(b"quorate-circuit1");
+        hash.update(Tag::CIRCUIT.as_bytes());
         let sizes = [
             self.layout.statement,
             self.layout.committed,
@@ -104,6 +105,45 @@ impl Matrices {
             }
         }
         hash.finalize().into()
+    }
+
+    /// Why the commitment would not bind its cells, if so; a name of the broken rule.
+    ///
+    /// The rows are the whole QAP, so they must keep the columns of the verifier's side apart:
+    /// - each value that the verifier supplies (1, statement, challenges) has a row where nothing
+    ///   else stands, so that its column depends on no other;
+    /// - the blinder stands in such a row only, so that its base is not zero and no row sees it;
+    /// - each other committed cell has a side of a row where it is the only committed cell, so
+    ///   that no two openings of a commitment give the same rows.
+    #[must_use]
+    pub fn commitment_fault(&self) -> Option<CommitmentFault> {
+        let committed = self.layout.committed_columns();
+        let blinder = self.layout.blinder_column();
+        let mut alone = vec![false; self.layout.columns()];
+        let mut blinder_rows = 0;
+        for i in 0..self.rows() {
+            let sides = [&self.a, &self.b, &self.c].map(|m| m.row(i));
+            if let [[(column, _)], [], []] = sides
+                && !committed.contains(&(*column as usize)) | (*column as usize == blinder)
+                && let Some(alone) = alone.get_mut(*column as usize)
+            {
+                *alone = true;
+            }
+            for side in sides {
+                blinder_rows += side.iter().filter(|(c, _)| *c as usize == blinder).count();
+                let mut inside = side
+                    .iter()
+                    .filter(|(c, _)| committed.contains(&(*c as usize)));
+                if let (Some((column, _)), None) = (inside.next(), inside.next()) {
+                    alone[*column as usize] |= *column as usize != blinder;
+                }
+            }
+        }
+        if blinder_rows != 1 {
+            return Some(CommitmentFault::Blinder { rows: blinder_rows });
+        }
+        let column = alone.iter().position(|alone| !alone)?;
+        Some(CommitmentFault::Dependent { column })
     }
 
     /// Reads the rows out of a finalised constraint system.
@@ -135,6 +175,23 @@ impl Matrices {
             columns,
         }
     }
+}
+
+/// Why a commitment would not bind its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitmentFault {
+    /// The blinder must stand in one row, its own.
+    #[error("the blinder stands in {rows} rows, not in one of its own")]
+    Blinder {
+        /// Where it stands.
+        rows: usize,
+    },
+    /// The column's cell can be traded for another's.
+    #[error("column {column} has no row that keeps it apart from the other committed columns")]
+    Dependent {
+        /// The first such column.
+        column: usize,
+    },
 }
 
 /// Distinct coefficients, numbered in order of first use.

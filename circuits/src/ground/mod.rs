@@ -52,5 +52,5 @@ mod tests;
 
 pub use builder::{Builder, Run};
 pub use lin::{Bit, Lin, Term, Wire, pow2};
-pub use matrices::{Matrices, Matrix};
+pub use matrices::{CommitmentFault, Matrices, Matrix};
 pub use stages::{Challenges, Circuit, Committed, Layout, Synthesis, Synthesizer};

@@ -141,6 +141,8 @@ impl Committed {
         let Self { mut g, layout } = self;
         let tuple = g.fixed("challenge/tuple", challenges.tuple);
         let sum = g.fixed("challenge/sum", challenges.sum);
+        g.bound("challenge/tuple", tuple);
+        g.bound("challenge/sum", sum);
         g.prove_lookups(tuple, sum);
         let (cs, names, attack) = g.into_parts();
         Synthesis {

@@ -105,7 +105,7 @@ fn a_chunk_costs_one_row() {
         let _ = g.limb("limb", 1_u64, 64);
         let _ = g.limb("limb", 1_u128, 80);
     });
-    assert_eq!(one.matrices.rows(), 1 + 8 + 256 + 1);
+    assert_eq!(one.matrices.rows(), 4 + 8 + 256 + 1);
     assert_eq!(two.matrices.rows() - one.matrices.rows(), 10);
 }
 
