@@ -1,5 +1,6 @@
 //! The quorum circuit and its gadgets over the BN254 scalar field.
 
+pub mod field25519;
 pub mod ground;
 pub mod lookup;
 pub mod testing;
