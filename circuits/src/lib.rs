@@ -3,4 +3,8 @@
 pub mod field25519;
 pub mod ground;
 pub mod lookup;
+pub mod membership;
+pub mod poseidon;
+pub mod quorum;
 pub mod testing;
+pub mod transcript;
