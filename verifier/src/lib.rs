@@ -5,6 +5,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod certificate;
+pub mod dummy;
 pub mod encoding;
 pub mod file;
 pub mod genesis;

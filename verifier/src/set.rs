@@ -14,6 +14,7 @@ use ark_bn254::Fr;
 use ark_ff::Zero;
 use serde::{Deserialize, Serialize};
 
+use crate::dummy::DUMMY_KEY;
 use crate::encoding::{
     Canonical, DecodeError, Kind, Reader, scalar_from_bytes, scalar_to_bytes, write_list,
 };
@@ -138,6 +139,9 @@ pub enum SetError {
         /// What is wrong with the key.
         error: KeyError,
     },
+    /// The dummy key, whose secret is published.
+    #[error("validator {0} has the dummy key, with which anybody can sign")]
+    DummyKey(usize),
     /// No power.
     #[error("validator {0} has no power")]
     ZeroPower(usize),
@@ -192,6 +196,9 @@ impl ValidatorSet {
         for (index, validator) in validators.iter().enumerate() {
             if validator.power == Power::ZERO {
                 return Err(SetError::ZeroPower(index));
+            }
+            if *validator.key.as_bytes() == DUMMY_KEY {
+                return Err(SetError::DummyKey(index));
             }
             if let Some(first) = seen.insert(*validator.key.as_bytes(), index) {
                 return Err(SetError::DuplicateKey {
