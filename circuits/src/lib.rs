@@ -6,5 +6,6 @@ pub mod lookup;
 pub mod membership;
 pub mod poseidon;
 pub mod quorum;
+pub mod scalar;
 pub mod testing;
 pub mod transcript;

@@ -69,6 +69,11 @@ impl Form {
         }
     }
 
+    /// An integer of which these are the residue modulo N, the low part and the size.
+    pub fn new(native: Lin, low: Lin, size: Size) -> Self {
+        Self { native, low, size }
+    }
+
     /// `self + other`.
     pub fn plus(mut self, other: &Self) -> Self {
         self.native += &other.native;
@@ -108,7 +113,8 @@ impl Form {
 impl Field {
     /// A constant, of either sign.
     pub fn integer_form(&self, value: Int) -> Form {
-        let low = value * self.low_unit;
+        let bits = 2 * self.width;
+        let low = (value.low_bits(bits) * self.low_unit).low_bits(bits);
         Form {
             native: value.to_native().into(),
             low: low.to_native().into(),
