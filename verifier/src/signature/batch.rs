@@ -217,6 +217,15 @@ mod tests {
         Weights::of(items).take(9).collect()
     }
 
+    /// The multi-scalar multiplication alone: [`verify_batch`] would hide a false alarm behind the single checks.
+    fn sum_vanishes(signed: &[(VoteKey, Signature)]) -> bool {
+        let decoded: Vec<_> = signed
+            .iter()
+            .map(|(_, signature)| Parts::decode(signature))
+            .collect();
+        combined_equation_holds(&batch(signed), &decoded)
+    }
+
     #[test]
     fn torsion_in_keys_and_nonces_drops_out() {
         let all: Vec<_> = (0..8)
@@ -225,22 +234,44 @@ mod tests {
         for (key, signature) in &all {
             assert_eq!(verify(key, MESSAGE, signature), Ok(()));
         }
-        assert_eq!(verify_batch(&batch(&all)), Ok(()));
-        // the same in every cut, where torsion parts do not happen to cancel
-        for end in 1..all.len() {
+        // in every cut, where torsion parts do not happen to cancel
+        for end in 1..=all.len() {
+            assert!(sum_vanishes(&all[..end]), "the first {end}");
             assert_eq!(verify_batch(&batch(&all[..end])), Ok(()), "the first {end}");
         }
     }
 
     #[test]
-    fn a_bad_equation_is_found_under_keys_with_torsion() {
+    fn one_bad_equation_anywhere_spoils_the_sum() {
+        let all: Vec<_> = (0..8).map(|t| signed(11, t, 5, 1)).collect();
+        for index in 0..all.len() {
+            let mut spoilt = all.clone();
+            let mut bytes = spoilt[index].1.to_bytes();
+            bytes[32] ^= 1;
+            spoilt[index].1 = Signature::from_bytes(bytes);
+            assert!(!sum_vanishes(&spoilt));
+            let bad = BadSignature {
+                index,
+                error: SignatureError::Equation,
+            };
+            assert_eq!(
+                verify_batch(&batch(&spoilt)),
+                Err(BatchError::Bad(vec![bad]))
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_items_are_left_out_of_the_sum() {
         let mut all: Vec<_> = (0..8).map(|t| signed(11, t, 5, 1)).collect();
-        let mut bytes = all[3].1.to_bytes();
-        bytes[32] ^= 1;
-        all[3].1 = Signature::from_bytes(bytes);
+        all[2].1 = Signature::from_bytes([0xff; 64]);
+        assert!(
+            sum_vanishes(&all),
+            "the others hold, so they are not judged again"
+        );
         let bad = BadSignature {
-            index: 3,
-            error: SignatureError::Equation,
+            index: 2,
+            error: SignatureError::RNonCanonical,
         };
         assert_eq!(verify_batch(&batch(&all)), Err(BatchError::Bad(vec![bad])));
     }
@@ -287,11 +318,16 @@ mod tests {
         ] {
             variants.push(vec![base[0], last]);
         }
-        // one byte moved over the border between two messages
-        variants.push(vec![
-            (&first.0, b"a", &first.1),
-            (&second.0, b"bc", &second.1),
-        ]);
+        // the same bytes one after the other, but for the lengths
+        let (key, signature) = (second.0.as_bytes(), second.1.as_bytes());
+        let item = [key.as_slice(), signature.as_slice()].concat();
+        let without = b"".as_slice();
+        for (one, other) in [(item.as_slice(), without), (without, item.as_slice())] {
+            variants.push(vec![
+                (&first.0, one, &first.1),
+                (&second.0, other, &second.1),
+            ]);
+        }
         let all: Vec<Vec<Scalar>> = variants.iter().map(|items| weights(items)).collect();
         for (i, one) in all.iter().enumerate() {
             for other in &all[..i] {
