@@ -1,11 +1,13 @@
 //! The quorum circuit and its gadgets over the BN254 scalar field.
 
+pub mod circom;
 pub mod field25519;
 pub mod ground;
 pub mod lookup;
 pub mod membership;
 pub mod poseidon;
 pub mod quorum;
+pub mod report;
 pub mod scalar;
 pub mod testing;
 pub mod transcript;
