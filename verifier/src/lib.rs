@@ -16,6 +16,7 @@ pub mod merkle;
 pub mod message;
 pub mod poseidon;
 pub mod primitives;
+pub mod proof;
 pub mod rule;
 pub mod set;
 pub mod signature;

@@ -50,7 +50,9 @@ mod stages;
 #[cfg(test)]
 mod tests;
 
+pub use quorate_verifier::proof::Challenges;
+
 pub use builder::{Builder, Run};
 pub use lin::{Bit, Lin, Term, Wire, pow2};
 pub use matrices::{CommitmentFault, Matrices, Matrix};
-pub use stages::{Challenges, Circuit, Committed, Layout, Synthesis, Synthesizer};
+pub use stages::{Circuit, Committed, Layout, Synthesis, Synthesizer};

@@ -4,6 +4,8 @@ use ark_bn254::Fr;
 use ark_ff::Field;
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, Result as SynthesisResult};
 
+use quorate_verifier::proof::Challenges;
+
 use super::builder::{Builder, Run};
 use super::matrices::Matrices;
 use super::names::Names;
@@ -24,9 +26,7 @@ pub trait Circuit {
     fn record(&self) -> Matrices {
         let mut g = Builder::new(Run::Recording, self.chunk_bits(), &self.statement());
         self.build(&mut g);
-        g.commit(|_, _| Fr::ONE)
-            .respond(Challenges::PLACEHOLDER)
-            .matrices()
+        g.commit(|_, _| Fr::ONE).respond(PLACEHOLDER).matrices()
     }
 
     /// The first stage of a proof: all values that do not depend on a challenge.
@@ -45,7 +45,7 @@ impl<C: Circuit> ConstraintSynthesizer<Fr> for Synthesizer<'_, C> {
     fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> SynthesisResult<()> {
         let mut g = Builder::over(cs, self.0.chunk_bits(), &self.0.statement());
         self.0.build(&mut g);
-        let _ = g.commit(|_, _| Fr::ONE).respond(Challenges::PLACEHOLDER);
+        let _ = g.commit(|_, _| Fr::ONE).respond(PLACEHOLDER);
         Ok(())
     }
 }
@@ -82,22 +82,11 @@ impl Layout {
     }
 }
 
-/// The two challenges, drawn after the commitment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Challenges {
-    /// Compresses a looked-up tuple into one field element.
-    pub tuple: Fr,
-    /// Where the sum of the look-ups is evaluated. At least the size of the table.
-    pub sum: Fr,
-}
-
-impl Challenges {
-    /// For runs of which only the rows are wanted.
-    const PLACEHOLDER: Self = Self {
-        tuple: Fr::ONE,
-        sum: Fr::ONE,
-    };
-}
+/// For runs of which only the rows are wanted.
+const PLACEHOLDER: Challenges = Challenges {
+    tuple: Fr::ONE,
+    sum: Fr::ONE,
+};
 
 impl Builder {
     /// Ends the first stage. `blinder` sees the cells of 1, statement and commitment, then those of
