@@ -4,6 +4,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod attestation;
 pub mod certificate;
 pub mod dummy;
 pub mod encoding;
@@ -12,6 +13,7 @@ pub mod genesis;
 pub mod hash_to_field;
 pub mod header;
 pub mod json;
+pub mod light_client;
 pub mod merkle;
 pub mod message;
 pub mod poseidon;

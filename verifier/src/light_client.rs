@@ -1,0 +1,535 @@
+//! A light client: follows a chain from a trust anchor with proofs and headers only.
+//!
+//! Pure: state, update, options and the caller's clock go in, a new state or an error comes out.
+//! A proof of height h proves every ancestor through the parent links.
+//!
+//! *Step*: a later header whose `validators` is the trusted set, with a proof of the commit rule.
+//! Following only the headers that change the set is the normal way; to cheat takes more than two
+//! thirds of a trusted set. *Skip* (off unless asked for): a proof that more than a third of the
+//! trusted set signed, and one that a quorum of the header's own set did; to cheat takes only
+//! more than a third of the trusted set, within the trusting period.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attestation::{Attestation, AttestationError, KeyRing, accepted_key, check_proof};
+use crate::encoding::{Canonical, DecodeError, Kind, Reader, write_list};
+use crate::file::FileType;
+use crate::genesis::{AcceptedKey, KEYS_MAX, Parameters, ordered_keys, read_keys};
+use crate::header::Header;
+use crate::json;
+use crate::primitives::{ChainId, Digest, Height, TimeMs};
+use crate::proof::Proof;
+use crate::rule::QuorumRule;
+use crate::set::SetCommitment;
+use crate::statement::Statement;
+use crate::trust::TrustAnchor;
+
+/// A header that a client trusts, and why.
+#[allow(clippy::large_enum_variant, reason = "a client holds one")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trusted {
+    /// Taken on trust: the anchor's.
+    Anchor(Header),
+    /// Proved; the proof is kept, so that a fork can be shown to others.
+    Proved(Attestation),
+}
+
+impl Trusted {
+    /// The header, however it came.
+    pub const fn header(&self) -> &Header {
+        match self {
+            Self::Anchor(header) => header,
+            Self::Proved(attestation) => &attestation.header,
+        }
+    }
+}
+
+/// What a client knows: the last header that it verified, and how to go on from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientState {
+    /// The last verified header; its `next_validators` is the trusted set.
+    pub trusted: Trusted,
+    /// Verifying keys accepted from here on, in increasing order of digest.
+    #[serde(deserialize_with = "ordered_keys")]
+    pub keys: Vec<AcceptedKey>,
+    /// How long after its time a header's next set is trusted, in milliseconds.
+    #[serde(with = "json::decimal")]
+    pub trusting_period_ms: u64,
+    /// How far a header's time may lie ahead of the client's clock, in milliseconds.
+    pub clock_drift_ms: u32,
+    /// Digest of the anchor that the client started from.
+    pub anchor: Digest,
+    /// Evidence of a fork: a client that has it accepts nothing more until it is reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Box<Fork>>,
+}
+
+/// Two attested headers at one height: at least a third of the power signed both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The header that the client had verified before.
+    pub trusted: Trusted,
+    /// The other one, with its proof.
+    pub conflicting: Attestation,
+}
+
+/// What a client is given to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The new header with a proof over the set that it names.
+    pub attestation: Attestation,
+    /// For a skip: a proof that more than a third of the trusted set signed the same message.
+    pub overlap: Option<Overlap>,
+    /// The opening of the header's parameters, where they differ from the trusted header's: the
+    /// only way by which a new verifying key enters.
+    pub parameters: Option<Parameters>,
+}
+
+impl Update {
+    /// A step: one attestation, nothing else.
+    pub const fn step(attestation: Attestation) -> Self {
+        Self {
+            attestation,
+            overlap: None,
+            parameters: None,
+        }
+    }
+}
+
+/// A second proof over the same header and view, for the trusted set under the rule of one third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// Digest of the verifying key that it was made for.
+    pub key: Digest,
+    /// The proof.
+    pub proof: Proof,
+}
+
+/// What the caller allows, whatever the update says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether a header of an unknown set may be reached by an overlap of one third.
+    pub allow_skip: bool,
+    /// Whether keys made by one party are accepted.
+    pub development_keys: bool,
+}
+
+/// How an accepted update was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// By a quorum of the trusted set.
+    Step,
+    /// By more than a third of the trusted set and a quorum of an unknown one.
+    Skip,
+}
+
+/// An update that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The state to keep from now on.
+    pub state: ClientState,
+    /// How it was reached.
+    pub by: Reached,
+}
+
+/// Why an update is refused. The state stays as it was, unless [`ClientError::Fork`] says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The client holds evidence of a fork.
+    #[error("the client is frozen by a fork at height {}: reset it from a new anchor", .0.get())]
+    Frozen(Height),
+    /// The trusted set is too old to be trusted.
+    #[error("trust in the set of height {} ended: reset the client from a new anchor", .height.get())]
+    TrustExpired {
+        /// Height of the trusted header.
+        height: Height,
+        /// Its time.
+        time: TimeMs,
+        /// The caller's clock.
+        now: TimeMs,
+    },
+    /// Another chain.
+    #[error("the header is of chain {found}, the client follows {expected}")]
+    WrongChain {
+        /// The client's chain.
+        expected: ChainId,
+        /// The header's chain.
+        found: ChainId,
+    },
+    /// Not a later height.
+    #[error("height {} is not above the trusted {}", .found.get(), .trusted.get())]
+    HeightNotAbove {
+        /// The trusted height.
+        trusted: Height,
+        /// The header's height.
+        found: Height,
+    },
+    /// The very header that is trusted already.
+    #[error("height {} is trusted already", .0.get())]
+    AlreadyTrusted(Height),
+    /// Not a later time.
+    #[error("the header's time is not above the trusted header's")]
+    TimeNotAbove,
+    /// A time ahead of the clock by more than the drift.
+    #[error("the header's time is ahead of the clock by more than the drift")]
+    FromTheFuture {
+        /// The header's time.
+        time: TimeMs,
+        /// The caller's clock.
+        now: TimeMs,
+    },
+    /// The next height, on another parent.
+    #[error("the header at height {} has parent {found}, the trusted header is {trusted}", .height.get())]
+    WrongParent {
+        /// The header's height.
+        height: Height,
+        /// Digest of the trusted header.
+        trusted: Digest,
+        /// The header's parent.
+        found: Digest,
+    },
+    /// Signed by a set that the client does not know: a header between is needed, or a skip.
+    #[error("the header is signed by set {found}, the trusted set is {trusted}")]
+    UnknownSet {
+        /// The trusted set.
+        trusted: SetCommitment,
+        /// The header's set.
+        found: SetCommitment,
+    },
+    /// A skip where the caller did not allow one.
+    #[error("a skip over a change of the set is not allowed")]
+    SkipNotAllowed,
+    /// A proof under another rule than the commit rule.
+    #[error("the proof is for {0}, the commit rule is demanded")]
+    WrongRule(QuorumRule),
+    /// The opening is not of the header's parameters.
+    #[error("the parameters' digest is {found}, the header names {header}")]
+    WrongParameters {
+        /// What the header names.
+        header: Digest,
+        /// Digest of the opening.
+        found: Digest,
+    },
+    /// Key or proof.
+    #[error(transparent)]
+    Attestation(#[from] AttestationError),
+    /// Two verified headers at one height. The frozen state is to be kept.
+    #[error("FORK at height {}: two final headers; the client is frozen", .0.header().height.get())]
+    Fork(Box<ClientState>),
+}
+
+impl ClientState {
+    /// Starts from an anchor, whose acceptance is the caller's act of trust.
+    pub fn new(anchor: &TrustAnchor) -> Self {
+        Self {
+            trusted: Trusted::Anchor(anchor.header.clone()),
+            keys: anchor.keys.clone(),
+            trusting_period_ms: anchor.trusting_period_ms,
+            clock_drift_ms: anchor.clock_drift_ms,
+            anchor: anchor.digest(),
+            fork: None,
+        }
+    }
+
+    /// The last verified header.
+    pub const fn header(&self) -> &Header {
+        self.trusted.header()
+    }
+
+    /// When trust in the trusted header's next set ends; `None` if never, for want of a calendar.
+    pub fn trusted_until(&self) -> Option<TimeMs> {
+        self.header().time.checked_add_ms(self.trusting_period_ms)
+    }
+
+    /// Takes one update.
+    ///
+    /// # Errors
+    /// [`ClientError`]; on [`ClientError::Fork`] the state inside replaces the old one.
+    pub fn update(
+        &self,
+        update: &Update,
+        ring: &KeyRing,
+        options: Options,
+        now: TimeMs,
+    ) -> Result<Accepted, ClientError> {
+        self.check_usable(now)?;
+        let header = &update.attestation.header;
+        if header.chain_id != self.header().chain_id {
+            return Err(ClientError::WrongChain {
+                expected: self.header().chain_id.clone(),
+                found: header.chain_id.clone(),
+            });
+        }
+        if update.attestation.rule != QuorumRule::COMMIT {
+            return Err(ClientError::WrongRule(update.attestation.rule));
+        }
+        if header.height == self.header().height {
+            return Err(self.judge_same_height(update, ring, options));
+        }
+        self.check_later(header, now)?;
+        let by = self.check_set(update, ring, options)?;
+        let keys = self.next_keys(update)?;
+        let state = Self {
+            trusted: Trusted::Proved(update.attestation.clone()),
+            keys,
+            ..self.clone()
+        };
+        Ok(Accepted { state, by })
+    }
+
+    fn check_usable(&self, now: TimeMs) -> Result<(), ClientError> {
+        if let Some(fork) = &self.fork {
+            return Err(ClientError::Frozen(fork.trusted.header().height));
+        }
+        match self.trusted_until() {
+            Some(end) if end <= now => Err(ClientError::TrustExpired {
+                height: self.header().height,
+                time: self.header().time,
+                now,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Height, time and, for the next height, the parent.
+    fn check_later(&self, header: &Header, now: TimeMs) -> Result<(), ClientError> {
+        if header.height < self.header().height {
+            return Err(ClientError::HeightNotAbove {
+                trusted: self.header().height,
+                found: header.height,
+            });
+        }
+        if header.time <= self.header().time {
+            return Err(ClientError::TimeNotAbove);
+        }
+        let latest = now.checked_add_ms(self.clock_drift_ms.into());
+        if latest.is_some_and(|latest| header.time > latest) {
+            return Err(ClientError::FromTheFuture {
+                time: header.time,
+                now,
+            });
+        }
+        if Some(header.height) == self.header().height.next() {
+            let trusted = self.header().digest();
+            if header.parent != trusted {
+                return Err(ClientError::WrongParent {
+                    height: header.height,
+                    trusted,
+                    found: header.parent,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Step, or skip where one is allowed.
+    fn check_set(
+        &self,
+        update: &Update,
+        ring: &KeyRing,
+        options: Options,
+    ) -> Result<Reached, ClientError> {
+        let header = &update.attestation.header;
+        let trusted = self.header().next_validators;
+        if header.validators == trusted {
+            self.check_attestation(&update.attestation, ring, options)?;
+            return Ok(Reached::Step);
+        }
+        // The set of the next height is known for certain: no skip leads there.
+        let adjacent = Some(header.height) == self.header().height.next();
+        let (Some(overlap), false) = (&update.overlap, adjacent) else {
+            return Err(ClientError::UnknownSet {
+                trusted,
+                found: header.validators,
+            });
+        };
+        if !options.allow_skip {
+            return Err(ClientError::SkipNotAllowed);
+        }
+        let key = accepted_key(&self.keys, options.development_keys, ring, &overlap.key)?;
+        let view = update.attestation.view;
+        let statement = Statement::over(trusted, header, view, QuorumRule::OVERLAP);
+        check_proof(key, &statement, &overlap.proof)?;
+        // The new set is of the prover's choosing, so its proof comes last.
+        self.check_attestation(&update.attestation, ring, options)?;
+        Ok(Reached::Skip)
+    }
+
+    /// Key and proof of an attestation over the set that its header names.
+    fn check_attestation(
+        &self,
+        attestation: &Attestation,
+        ring: &KeyRing,
+        options: Options,
+    ) -> Result<(), ClientError> {
+        let key = accepted_key(&self.keys, options.development_keys, ring, &attestation.key)?;
+        check_proof(key, &attestation.statement(), &attestation.proof)?;
+        Ok(())
+    }
+
+    /// A header at the trusted height: the same one, a fork, or nothing that counts.
+    ///
+    /// Evidence counts only if it verifies from a state still within the trusting period, which
+    /// [`Self::check_usable`] has seen to, and one header in two views is no fork.
+    fn judge_same_height(&self, update: &Update, ring: &KeyRing, options: Options) -> ClientError {
+        let header = &update.attestation.header;
+        if header.digest() == self.header().digest() {
+            return ClientError::AlreadyTrusted(header.height);
+        }
+        let trusted = self.header().validators;
+        if header.validators != trusted {
+            return ClientError::UnknownSet {
+                trusted,
+                found: header.validators,
+            };
+        }
+        if let Err(error) = self.check_attestation(&update.attestation, ring, options) {
+            return error;
+        }
+        let fork = Fork {
+            trusted: self.trusted.clone(),
+            conflicting: update.attestation.clone(),
+        };
+        ClientError::Fork(Box::new(Self {
+            fork: Some(Box::new(fork)),
+            ..self.clone()
+        }))
+    }
+
+    /// The keys accepted after an update: those of the header's parameters, once opened.
+    fn next_keys(&self, update: &Update) -> Result<Vec<AcceptedKey>, ClientError> {
+        let Some(parameters) = &update.parameters else {
+            return Ok(self.keys.clone());
+        };
+        let (header, found) = (update.attestation.header.parameters, parameters.digest());
+        if header != found {
+            return Err(ClientError::WrongParameters { header, found });
+        }
+        Ok(parameters.keys.clone())
+    }
+}
+
+/// Finds the headers between that a client needs when a target is signed by a set it does not
+/// know: halves the distance until a step holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bisection {
+    /// Heights still to be reached, the nearest last.
+    targets: Vec<Height>,
+}
+
+impl Bisection {
+    /// Towards one height.
+    pub fn new(target: Height) -> Self {
+        Self {
+            targets: alloc::vec![target],
+        }
+    }
+
+    /// The height whose update is needed next; `None` when the target is reached.
+    pub fn wanted(&self) -> Option<Height> {
+        self.targets.last().copied()
+    }
+
+    /// Tells what became of the wanted height, with the state's height after it. `false` when
+    /// there is no height between left to try: the update itself is refused for good.
+    pub fn record(&mut self, trusted: Height, result: Result<(), &ClientError>) -> bool {
+        let Some(wanted) = self.wanted() else {
+            return false;
+        };
+        match result {
+            Ok(()) => {
+                while self.targets.last().is_some_and(|t| *t <= trusted) {
+                    self.targets.pop();
+                }
+                true
+            }
+            Err(ClientError::UnknownSet { .. }) => {
+                let distance = wanted.get().saturating_sub(trusted.get());
+                if distance < 2 {
+                    return false;
+                }
+                self.targets.push(Height::new(trusted.get() + distance / 2));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Canonical for Trusted {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Anchor(header) => {
+                out.push(0);
+                header.write(out);
+            }
+            Self::Proved(attestation) => {
+                out.push(1);
+                attestation.write(out);
+            }
+        }
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match input.flag("proved")? {
+            false => Self::Anchor(Header::read(input)?),
+            true => Self::Proved(Attestation::read(input)?),
+        })
+    }
+}
+
+impl Canonical for Fork {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.trusted.write(out);
+        self.conflicting.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            trusted: Trusted::read(input)?,
+            conflicting: Attestation::read(input)?,
+        })
+    }
+}
+
+impl FileType for Fork {
+    const KIND: Kind = Kind::Fork;
+    const MAX_BYTES: usize = 1 + 2 * Attestation::MAX_BYTES;
+}
+
+impl Canonical for ClientState {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.trusted.write(out);
+        write_list(out, &self.keys);
+        out.extend_from_slice(&self.trusting_period_ms.to_le_bytes());
+        out.extend_from_slice(&self.clock_drift_ms.to_le_bytes());
+        self.anchor.write(out);
+        out.push(u8::from(self.fork.is_some()));
+        if let Some(fork) = &self.fork {
+            fork.write(out);
+        }
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            trusted: Trusted::read(input)?,
+            keys: read_keys(input)?,
+            trusting_period_ms: input.u64("trusting period")?,
+            clock_drift_ms: input.u32("clock drift")?,
+            anchor: input.array("anchor").map(Digest::from_bytes)?,
+            fork: match input.flag("fork")? {
+                true => Some(Box::new(Fork::read(input)?)),
+                false => None,
+            },
+        })
+    }
+}
+
+impl FileType for ClientState {
+    const KIND: Kind = Kind::ClientState;
+    const MAX_BYTES: usize =
+        1 + Attestation::MAX_BYTES + 2 + KEYS_MAX * 34 + 12 + 32 + 1 + Fork::MAX_BYTES;
+}
