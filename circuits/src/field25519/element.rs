@@ -10,6 +10,7 @@ use super::int::Int;
 use super::size::{Size, Span};
 use super::{Field, Form};
 use crate::ground::{Builder, Lin, Wire};
+use crate::lookup::Limb;
 
 /// Most limbs of any arithmetic.
 pub(super) const MAX_LIMBS: usize = 5;
@@ -55,7 +56,7 @@ impl Extent {
     }
 
     /// The representative that an honest prover takes, from the one in `[0, p)`.
-    pub(super) fn representative(self, canonical: Int, p: Int) -> Int {
+    pub fn representative(self, canonical: Int, p: Int) -> Int {
         if canonical < Int::from(self.offset()) {
             canonical + p
         } else {
@@ -73,6 +74,36 @@ impl Field {
         value: Int,
         extent: Extent,
     ) -> Element {
+        self.advise_limbs(g, kind, value, extent, |_| ())
+    }
+
+    /// An advised representative, with its chunks and their widths in bits.
+    pub fn advise_chunks(
+        &self,
+        g: &mut Builder,
+        kind: &'static str,
+        value: Int,
+        extent: Extent,
+    ) -> (Element, Vec<(Wire, u32)>) {
+        let mut chunks = Vec::new();
+        let whole = g.chunk_bits();
+        let element = self.advise_limbs(g, kind, value, extent, |limb| {
+            let widths = (0..limb.bits())
+                .step_by(whole as usize)
+                .map(|start| whole.min(limb.bits() - start));
+            chunks.extend(limb.chunks().iter().copied().zip(widths));
+        });
+        (element, chunks)
+    }
+
+    fn advise_limbs(
+        &self,
+        g: &mut Builder,
+        kind: &'static str,
+        value: Int,
+        extent: Extent,
+        mut seen: impl FnMut(&Limb),
+    ) -> Element {
         let (offset, bits) = (extent.offset(), extent.bits(self.count * self.width));
         let shifted = value - Int::from(offset);
         let mut element = Element::zero();
@@ -80,15 +111,10 @@ impl Field {
             let start = i * self.width;
             let width = self.width.min(bits - start);
             let limb = g.limb(kind, shifted.slice(start, width), u32_of(width));
-            let offset = if i == 0 { offset } else { 0 };
-            element.values[i] = read(limb.value()) + offset;
-            element.ranges[i] = (offset, offset + (1 << width) - 1);
-            element.limbs[i] = limb.lin();
-            if offset != 0 {
-                element.limbs[i] += Int::from(offset).to_native();
-            }
+            seen(&limb);
+            element.set_limb(i, read(limb.value()), width, limb.lin());
         }
-        element
+        element.offset(offset)
     }
 
     /// An advised element, by its residue.
@@ -113,6 +139,20 @@ impl Field {
             element.limbs[i] = Fr::from(limb).into();
         }
         element
+    }
+
+    /// A constant entry of a table, in `[38, 2^255 + 38)`, with the ranges of an advised one.
+    pub fn entry_constant(&self, value: Int) -> Element {
+        let offset = Extent::Entry.offset();
+        let shifted = value - Int::from(offset);
+        let mut element = Element::zero();
+        for i in 0..self.count {
+            let start = i * self.width;
+            let width = self.width.min(255 - start);
+            let limb = shifted.slice(start, width);
+            element.set_limb(i, i128::from(limb), width, Fr::from(limb).into());
+        }
+        element.offset(offset)
     }
 
     /// Limbs of a given integer in bits, least significant first.
@@ -221,6 +261,22 @@ impl Element {
             values: [0; MAX_LIMBS],
             ranges: [(0, 0); MAX_LIMBS],
         }
+    }
+
+    fn set_limb(&mut self, i: usize, value: i128, width: usize, lin: Lin) {
+        self.values[i] = value;
+        self.ranges[i] = (0, (1 << width) - 1);
+        self.limbs[i] = lin;
+    }
+
+    /// The offset added to the lowest limb.
+    fn offset(mut self, offset: i128) -> Self {
+        if offset != 0 {
+            self.limbs[0] += Int::from(offset).to_native();
+            self.values[0] += offset;
+            self.ranges[0] = (self.ranges[0].0 + offset, self.ranges[0].1 + offset);
+        }
+        self
     }
 
     /// `self - other`, limb by limb: nothing is reduced.

@@ -38,17 +38,6 @@ pub struct Form {
     pub(super) size: Size,
 }
 
-/// A product that no row computes yet, plus a form: what it becomes is decided by its use.
-#[derive(Clone, Debug)]
-pub struct Deferred {
-    /// One factor.
-    pub a: Element,
-    /// The other, made of chunks only: it stands on the side that costs a prover most.
-    pub b: Element,
-    /// What is added.
-    pub rest: Form,
-}
-
 /// How a relation is certified.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
@@ -157,10 +146,20 @@ impl Field {
         }
     }
 
-    /// The form of a deferred product. Costs n + 1 rows.
-    pub fn expand(&self, g: &mut Builder, deferred: &Deferred) -> Form {
-        self.product(g, &deferred.a, &deferred.b)
-            .plus(&deferred.rest)
+    /// `k * a` for a constant k in `[0, 2^256)`. Costs no row.
+    pub fn product_with_constant(&self, k: Int, a: &Element) -> Form {
+        let k = self.constant(k);
+        let (mut native, mut low) = (Lin::zero(), Lin::zero());
+        for (l, evaluation) in self.pencil.evaluations.iter().enumerate() {
+            let cell = self.weigh(evaluation, a) * self.weigh(evaluation, &k).value();
+            native = native.plus(self.pencil.native[l], &cell);
+            low = low.plus(self.pencil.low[l], &cell);
+        }
+        Form {
+            native,
+            low,
+            size: self.product_size(&k, a),
+        }
     }
 
     /// An element equal to `closing + rest` modulo p.

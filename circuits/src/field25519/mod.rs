@@ -30,7 +30,7 @@ use crate::ground::Builder;
 use pencil::Pencil;
 
 pub use element::{Element, Extent};
-pub use form::{Deferred, Form};
+pub use form::Form;
 pub use fp::{Curve25519Base, Fp, canonical, modulus, residue};
 pub use int::{Int, Modulus};
 pub use size::{Size, Span};
@@ -155,14 +155,19 @@ impl Field {
         self.ledger.borrow().clone()
     }
 
+    /// Adds a relation of another modulus, checked elsewhere, to the ledger.
+    pub fn note(&self, g: &Builder, reduction: Reduction) {
+        if g.is_recording() {
+            self.ledger.borrow_mut().push(reduction);
+        }
+    }
+
     fn declare(&self, g: &Builder, reduction: Reduction) {
         assert!(
             reduction.is_exact(),
             "ranges too wide to be exact: {reduction:?}"
         );
-        if g.is_recording() {
-            self.ledger.borrow_mut().push(reduction);
-        }
+        self.note(g, reduction);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Statement  `s = low + 2^252 * top` with `low < 2^252`, `top` a bit, and `top = 1` only if
 //!            `low < L - 2^252`
-//! Argument   `top * high = 0` for the part of `low` above 2^(a+b); `top * (L - 2^252 - 1 - rest)`
+//! Argument   `top * high = 0` for the part of `low` above m; `top * (L - 2^252 - 1 - rest)`
 //!            is an integer above -2^153, and being in a range of 2^128 it is not negative
 //! Cost       25 chunks + 3 rows (16-bit chunks)
 //! Attack     `s + L`: the same signature with other bytes
@@ -19,7 +19,7 @@ use crate::ground::{Builder, Lin};
 pub struct Scalar {
     /// The integer; below N, so a single element says it all.
     whole: Lin,
-    /// Its residue modulo 2^(a+b).
+    /// Its residue modulo m.
     pub(super) low: Lin,
     /// Its residue modulo 2^b.
     pub(super) lowest: Lin,
@@ -39,12 +39,12 @@ impl Scalar {
                 .lin()
         };
         let lowest = part(g, 0, split.b);
-        let middle = part(g, split.b, split.a);
-        let high = part(g, split.low_bits(), 252 - split.low_bits());
+        let middle = part(g, split.b, split.low - split.b);
+        let high = part(g, split.low, 252 - split.low);
         let low = (&lowest).plus_power(split.b, &middle);
         let whole = low
             .clone()
-            .plus_power(split.low_bits(), &high)
+            .plus_power(split.low, &high)
             .plus_power(252, top);
         g.row("s/high", top, high, Lin::zero());
 

@@ -3,37 +3,35 @@
 use std::sync::LazyLock;
 
 use ark_bn254::Fr;
-use ark_ff::{AdditiveGroup, BigInt};
+use ark_ff::{AdditiveGroup, BigInt, Field as _};
 
 use super::{Scalar, order};
 use crate::field25519::{Form, Int, Reduction, Size, Span};
 use crate::ground::{Bit, Builder, Lin, Wire, pow2};
+use crate::lookup::Limb;
 
-/// Where integers are cut: weights at `2^a`, scalars at `2^b` and `2^(a+b)`, so that a weight times a
-/// scalar modulo `m = 2^(a+b)` is `w_0 (s mod m) + 2^a w_1 (s mod 2^b)`, which does not wrap.
+/// Where integers are cut: weights at `2^a`, scalars at `2^b` and at `m = 2^low`, `low <= a + b`, so
+/// that modulo m a weight times a scalar is `w_0 (s mod m) + 2^a w_1 (s mod 2^b)`, which does not wrap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
-    pub(super) a: usize,
+    a: usize,
     pub(super) b: usize,
+    pub(super) low: usize,
     chunk: usize,
 }
 
 impl Split {
-    /// Cuts of scalars fall between whole chunks; m is the least such power with `|E| < N m`.
+    /// Cuts fall between whole chunks (of `(w - 1) / 2`, for a weight); m is the least such power with
+    /// `|E| < N m`.
     pub(super) fn of(g: &Builder) -> Self {
-        let (a, b, chunk) = match g.chunk_bits() {
-            8 => (64, 80, 8),
-            13 => (65, 78, 13),
-            16 => (64, 80, 16),
-            17 => (68, 85, 17),
+        let (a, b, low, chunk) = match g.chunk_bits() {
+            8 => (65, 80, 144, 8),
+            13 => (66, 78, 143, 13),
+            16 => (65, 80, 144, 16),
+            17 => (69, 85, 153, 17),
             other => panic!("scalars are not made of chunks of {other} bits"),
         };
-        Self { a, b, chunk }
-    }
-
-    /// Bits of m.
-    pub(super) fn low_bits(self) -> usize {
-        self.a + self.b
+        Self { a, b, low, chunk }
     }
 
     fn whole_chunks(self, bits: usize) -> usize {
@@ -53,16 +51,21 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// From the 128 bits of z, least significant first. Costs no row.
+    /// From z, an integer below 2^128. Costs no row.
     ///
     /// # Panics
-    /// On more than 128 bits.
-    pub fn new(g: &Builder, z: &[Bit]) -> Self {
-        assert!(z.len() <= 128, "a weight has 128 bits");
+    /// If z is wider.
+    pub fn new(g: &Builder, z: &Limb) -> Self {
+        assert!(z.bits() <= 128, "a weight has 128 bits");
         let split = Split::of(g);
-        let (low, high) = z.split_at(z.len().min(split.a - 1));
-        let low = Lin::pack(low) * 2 + 1;
-        let high = Lin::pack(high);
+        let (low, high) = z.chunks().split_at((split.a - 1) / split.chunk);
+        let join = |chunks: &[Wire]| {
+            chunks
+                .iter()
+                .rev()
+                .fold(Lin::zero(), |sum, c| sum * pow2_wide(split.chunk) + *c)
+        };
+        let (low, high) = (join(low) * 2 + Fr::ONE, join(high));
         let whole = low.clone().plus(pow2_wide(split.a), &high);
         let value = Int::from_native(whole.value());
         Self {
@@ -112,7 +115,7 @@ impl Factor {
         for (bit, power) in k.iter().zip(&*POWERS) {
             for (sum, power) in [
                 (&mut whole, *power),
-                (&mut low, power.low_bits(split.low_bits())),
+                (&mut low, power.low_bits(split.low)),
                 (&mut lowest, power.low_bits(split.b)),
             ] {
                 if !power.is_zero() {
@@ -134,8 +137,8 @@ impl Factor {
             ),
             low: (
                 s.low.clone(),
-                s.value.low_bits(split.low_bits()),
-                Span::bits(split.low_bits()),
+                s.value.low_bits(split.low),
+                Span::bits(split.low),
             ),
             lowest: (
                 s.lowest.clone(),
@@ -228,7 +231,7 @@ impl Weighted {
     }
 }
 
-/// Enforces `sum products + rest = 0 mod L`, by rows under `kind`; low parts are modulo `2^(a+b)`.
+/// Enforces `sum products + rest = 0 mod L`, by rows under `kind`; low parts are modulo m.
 /// Costs 3 rows per product and the chunks of quotient and carry.
 ///
 /// # Panics
@@ -281,7 +284,7 @@ fn certificate(
     v: Size,
 ) -> (Reduction, Lin, Lin) {
     let l = order();
-    let m_bits = split.low_bits();
+    let m_bits = split.low;
     let lift = if v.range.min.is_negative() {
         (-v.range.min).shift_down(252) + Int::ONE // L > 2^252
     } else {
@@ -336,8 +339,8 @@ fn certificate(
 /// `sum digits_j 2^(window j)` with its low part.
 fn digits_form(digits: &[Wire], window: usize, split: Split) -> Form {
     let (native, value, range) = recombine(digits, window, 0);
-    let kept = split.low_bits().div_ceil(window).min(digits.len());
-    let (low, low_value, low_range) = recombine(&digits[..kept], window, split.low_bits());
+    let kept = split.low.div_ceil(window).min(digits.len());
+    let (low, low_value, low_range) = recombine(&digits[..kept], window, split.low);
     Form::new(
         native,
         low,

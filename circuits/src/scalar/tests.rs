@@ -43,7 +43,7 @@ fn scalars(cases: Vec<Case>) -> impl Fn(&mut Builder) -> Vec<Reduction> {
         let mut terms = Vec::new();
         let mut total = Int::ZERO;
         for case in &cases {
-            let z = bits(g, "z", Int::from(case.z), 128);
+            let z = g.limb("z", case.z, 128);
             let (low, high) = case.k;
             let mut k = bits(g, "k", low, 256);
             k.extend(bits(g, "k", high, 256));
@@ -188,14 +188,19 @@ fn costs() {
         let base = count(bits, &|_| ());
         let one = count(bits, &|g| drop(Scalar::advise(g, &case.s)));
         assert_eq!((one.0 - base.0, one.1 - base.1), canonical);
+        let z = count(bits, &|g| drop(g.limb("z", case.z, 128)));
+        let z = (z.0 - base.0, z.1 - base.1);
         let two = scalars(vec![case; 2]);
         let three = scalars(vec![case; 3]);
         let (two, three) = (
             count(bits, &|g| drop(two(g))),
             count(bits, &|g| drop(three(g))),
         );
-        // without the bits of z and k and the selection of digits (2 rows, 2 cells each)
-        let (rows, cells) = (three.0 - two.0 - 640 - 2 * 84, three.1 - two.1 - 2 * 84);
+        // without z, the bits of k and the selection of digits (2 rows, 2 cells each)
+        let (rows, cells) = (
+            three.0 - two.0 - z.0 - 512 - 2 * 84,
+            three.1 - two.1 - z.1 - 2 * 84,
+        );
         assert_eq!((rows, cells), slot);
     }
 }
@@ -282,7 +287,7 @@ fn a_false_k_mod_l_is_refused() {
 fn shifted_product(case: Case, shift: Int) -> impl Fn(&mut Builder) {
     move |g| {
         let table = digit_table(g, 5);
-        let z = bits(g, "z", Int::from(case.z), 128);
+        let z = g.limb("z", case.z, 128);
         let (low, high) = case.k;
         let mut k = bits(g, "k", low, 256);
         k.extend(bits(g, "k", high, 256));
