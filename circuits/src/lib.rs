@@ -10,5 +10,6 @@ pub mod poseidon;
 pub mod quorum;
 pub mod report;
 pub mod scalar;
+pub mod sha512;
 pub mod testing;
 pub mod transcript;
