@@ -168,6 +168,7 @@ impl DecodeError {
     pub fn is_unsupported(&self) -> bool {
         match self {
             Self::UnknownKind(_) | Self::UnknownVersion { .. } => true,
+            Self::Rule { field, .. } => *field == crate::json::VERSION_FIELD,
             Self::JsonType { expected, found } => {
                 found.starts_with(&alloc::format!("quorate/{expected}/v"))
             }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::{Canonical, DecodeError, Kind, Reader};
 use crate::file::FileType;
+use crate::json;
 use crate::merkle;
 use crate::primitives::{ChainId, Digest, Height, TimeMs};
 use crate::set::SetCommitment;
@@ -161,8 +162,8 @@ impl Canonical for Header {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let version = input.u16("version")?;
-        check_version(version).map_err(|rule| DecodeError::rule("version", rule))?;
+        let version = input.u16(json::VERSION_FIELD)?;
+        check_version(version).map_err(|rule| DecodeError::rule(json::VERSION_FIELD, rule))?;
         Ok(Self {
             version,
             chain_id: ChainId::read(input)?,
@@ -189,7 +190,8 @@ fn check_version(version: u16) -> Result<(), alloc::string::String> {
         return Ok(());
     }
     Err(alloc::format!(
-        "header version {version} is unknown; this program knows version 1"
+        "header version {version} {}",
+        json::UNKNOWN_VERSION
     ))
 }
 

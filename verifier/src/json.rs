@@ -49,7 +49,7 @@ pub fn from_json<'a, T: Deserialize<'a>>(kind: Kind, text: &'a str) -> Result<T,
             found,
         });
     }
-    let document: Untyped<T> = serde_json::from_str(text).map_err(json_error)?;
+    let document: Untyped<T> = serde_json::from_str(text).map_err(member_error)?;
     Ok(document.0)
 }
 
@@ -70,6 +70,22 @@ pub fn json_type(text: &str) -> Result<String, DecodeError> {
 fn json_error(error: serde_json::Error) -> DecodeError {
     DecodeError::Json(error.to_string())
 }
+
+/// Tells a document that breaks a rule from a text that is no document.
+fn member_error(error: serde_json::Error) -> DecodeError {
+    if !error.is_data() {
+        return json_error(error);
+    }
+    let rule = error.to_string();
+    // Serde hands on the words of a refusal only, so a version is known by them.
+    let is_version = rule.contains(UNKNOWN_VERSION);
+    DecodeError::rule(if is_version { VERSION_FIELD } else { "JSON" }, rule)
+}
+
+/// The field whose rule a newer program may keep.
+pub(crate) const VERSION_FIELD: &str = "version";
+/// How a refused version is worded, wherever it stands.
+pub(crate) const UNKNOWN_VERSION: &str = "is unknown; this program knows version 1";
 
 /// A document's members but for `type`.
 struct Untyped<T>(T);

@@ -59,6 +59,10 @@ impl Tag {
     pub const VERIFYING_KEY: Self = Self(b"quorate-vkey--1");
     /// The digest of a circuit's matrices.
     pub const CIRCUIT: Self = Self(b"quorate-circut1");
+    /// What one machine needs to start, sealed to its network key.
+    pub const BUNDLE: Self = Self(b"quorate-bundle1");
+    /// The digest of all documents that a chain starts from.
+    pub const FOUNDING: Self = Self(b"quorate-foundg1");
     /// The randomness of one proving attempt.
     pub const ATTEMPT: Self = Self(b"quorate-attmpt1");
 
@@ -85,6 +89,8 @@ impl Tag {
         Self::PROOF_BATCH,
         Self::VERIFYING_KEY,
         Self::CIRCUIT,
+        Self::BUNDLE,
+        Self::FOUNDING,
         Self::ATTEMPT,
     ];
 

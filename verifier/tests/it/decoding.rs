@@ -1,13 +1,17 @@
 //! Decoders against hostile bytes: no panic, and what decodes encodes to the same bytes.
 
 use bolero::check;
-use quorate_fixtures::vectors::{example, example_anchor, example_block, example_policy};
+use quorate_fixtures::vectors::{
+    example, example_anchor, example_block, example_policy, example_roster,
+};
+use quorate_verifier::bundle::Bundle;
 use quorate_verifier::certificate::{CommitCertificate, SignedHeader};
 use quorate_verifier::encoding::{DecodeError, FILE_HEADER_BYTES};
 use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::{HEADER_FIELDS, Header, HeaderField};
 use quorate_verifier::primitives::View;
+use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::statement::Statement;
@@ -87,6 +91,18 @@ fn genesis_and_parameters_decoders_hold() {
 fn anchor_and_policy_decoders_hold() {
     fuzz::<TrustAnchor>(&example_anchor(), 10_000);
     fuzz::<Policy>(&example_policy(), 10_000);
+}
+
+#[test]
+fn roster_and_bundle_decoders_hold() {
+    fuzz::<Roster>(&example_roster(), 2_000);
+    let bundle = Bundle {
+        chain_id: example_block().header.chain_id,
+        recipient: example_block().header.digest(),
+        encapsulated: [9; 32],
+        sealed: vec![7; 64],
+    };
+    fuzz::<Bundle>(&bundle, 10_000);
 }
 
 #[test]

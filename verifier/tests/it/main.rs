@@ -3,6 +3,7 @@
 mod certificate;
 mod decoding;
 mod dependencies;
+mod founding;
 mod set;
 mod signature;
 mod signature_cases;
