@@ -1,0 +1,339 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use quorate_verifier::genesis::AcceptedKey;
+use quorate_verifier::json;
+use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, TimeMs};
+use quorate_verifier::rule::QuorumRule;
+
+use crate::files::Source;
+use crate::output::EXIT_CODES;
+
+/// Proof that a quorum finalised it, without the roll call.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, max_term_width = 100, after_long_help = EXIT_CODES)]
+#[command(
+    after_help = "Exit codes: 0 holds, 1 invalid, 2 policy-failed, 3 cannot-evaluate, \
+    4 usage, 5 unavailable, 130 interrupted; --help says more."
+)]
+pub(crate) struct Cli {
+    /// Answer with one JSON document on stdout, whatever happens
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a network in a temporary directory, finalise a block, and check its certificate
+    Demo,
+    /// Make or import an Ed25519 key
+    Keygen(KeygenArgs),
+    /// Make a whole network for one host: keys, documents, one configuration per node
+    Init(InitArgs),
+    /// Make the documents that a chain starts from, or check them
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Genesis(GenesisArgs),
+    /// Open the bundle that one machine received
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Check commit certificates in the clear
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+    /// Show what a file is and holds; says nothing of whether to trust it
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the man page, or write one per command into a directory
+    Man(ManArgs),
+}
+
+impl Command {
+    /// The words that were typed, for the answer.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Keygen(_) => "keygen",
+            Self::Init(_) => "init",
+            Self::Genesis(GenesisArgs {
+                command: Some(GenesisCommand::Check(_)),
+                ..
+            }) => "genesis check",
+            Self::Genesis(_) => "genesis",
+            Self::Bundle(BundleCommand::Open(_)) => "bundle open",
+            Self::Certificate(CertificateCommand::Check(_)) => "certificate check",
+            Self::Inspect(_) => "inspect",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Where the secret key goes (PKCS#8 PEM, mode 0600); the public key goes to FILE.pub. Neither
+    /// may exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Import this PKCS#8 key (PEM or DER, version 1 or 2) instead of making one; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs8: Option<Source>,
+    /// Passphrase of the key that is imported, on one line; - is stdin
+    #[arg(long, value_name = "FILE", requires = "pkcs8")]
+    pub(crate) pkcs8_passphrase_file: Option<Source>,
+    /// Encrypt the key that is written under this passphrase, on one line; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<Source>,
+}
+
+/// What `init` and `genesis` ask about the chain.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChainArgs {
+    /// Slots of the circuit that proves the set's quorums [default: the smallest named size that
+    /// holds the worst quorum]
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: Option<CircuitSize>,
+    /// Accept that some final blocks can never be proved, because a quorum may have more signers
+    /// than the circuit has slots
+    #[arg(long)]
+    pub(crate) accept_unprovable: bool,
+    /// Verifying key that proofs may be made under, as its digest and the slots of its circuit;
+    /// repeat for more
+    #[arg(long = "verifying-key", value_name = "DIGEST:SLOTS", value_parser = parse_key)]
+    pub(crate) verifying_keys: Vec<AcceptedKey>,
+    /// Publish who the validators are: a set without a salt
+    #[arg(long)]
+    pub(crate) public_set: bool,
+    /// Time of the genesis header, RFC 3339 UTC [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) time: Option<TimeMs>,
+    /// Milliseconds between blocks
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) block_interval_ms: u32,
+    /// Days after which a light client no longer trusts a set
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) trusting_period_days: u32,
+    /// Milliseconds by which a header may be ahead of a light client's clock
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    pub(crate) clock_drift_ms: u32,
+    /// Root of the state before the first block, 64 hex digits [default: the root of nothing]
+    #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
+    pub(crate) state_root: Option<Digest>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Number of validators, each with power 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) validators: u16,
+    /// The directory to make; it may not exist
+    #[arg(long, value_name = "NET")]
+    pub(crate) dir: PathBuf,
+    /// Name of the chain: 1 to 33 of a-z, 0-9 and '-'
+    #[arg(long, default_value = "local")]
+    pub(crate) name: String,
+    /// Node i listens on 127.0.0.1 at this port plus i
+    #[arg(long, value_name = "PORT", default_value_t = 26600, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) base_port: u16,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenesisArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<GenesisCommand>,
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenesisCommand {
+    /// Recompute everything that the documents claim, for one member
+    Check(GenesisCheckArgs),
+}
+
+/// The options that must be there are `Option` all the same, because `check` goes without them.
+#[derive(Debug, Args)]
+pub(crate) struct MakeArgs {
+    /// The validators: a roster, JSON or binary; - is stdin
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) roster: Option<Source>,
+    /// The directory to make; it may not exist
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) out: Option<PathBuf>,
+    /// Name of the chain: 1 to 33 of a-z, 0-9 and '-'
+    #[arg(long, required = true)]
+    pub(crate) name: Option<String>,
+    /// Let the policy accept verifying keys that a single party made
+    #[arg(long)]
+    pub(crate) development_keys: bool,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenesisCheckArgs {
+    /// The validator set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: Source,
+    /// The trust anchor
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Source,
+    /// Your consensus key: a key file (its .pub is enough), or 64 hex digits
+    #[arg(long, value_name = "MINE")]
+    pub(crate) key: std::ffi::OsString,
+    /// The genesis document; without it the chain id cannot be recomputed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: Option<Source>,
+    /// Accept that some final blocks can never be proved
+    #[arg(long)]
+    pub(crate) accept_unprovable: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Open a bundle with the machine's network key, check its documents, and write them out
+    Open(BundleOpenArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleOpenArgs {
+    /// The bundle; - is stdin
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: Source,
+    /// The machine's network key, a PKCS#8 file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Source,
+    /// Passphrase of the key, on one line; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<Source>,
+    /// The directory to make; it may not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertificateCommand {
+    /// Say whether a header is final by its certificate, which names the signers
+    Check(CertificateCheckArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("trust").required(true).args(["anchor", "chain"]))]
+pub(crate) struct CertificateCheckArgs {
+    /// A header with its certificate; - is stdin
+    #[arg(value_name = "SIGNED_HEADER")]
+    pub(crate) signed: Source,
+    /// The validator set that signs it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: Source,
+    /// The trust anchor: names the chain, and the set that may sign
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<Source>,
+    /// The chain's id; the set is then trusted on your word
+    #[arg(long, value_name = "ID", value_parser = parse_chain)]
+    pub(crate) chain: Option<ChainId>,
+    /// What the signers must hold more than, as a fraction of the power
+    #[arg(long, value_name = "NUM/DEN", default_value = "2/3", value_parser = parse_rule)]
+    pub(crate) rule: QuorumRule,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Any file that Quorate makes, or a key; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Source,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write a page for every command into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace pages that are there
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+}
+
+fn parse_slots(text: &str) -> Result<CircuitSize, String> {
+    let number: u16 = text
+        .parse()
+        .map_err(|_| "a circuit has 1 to 256 slots".to_string())?;
+    CircuitSize::from_slots(number).map_err(|error| error.to_string())
+}
+
+fn parse_digest(text: &str) -> Result<Digest, String> {
+    json::parse_hex(text).map(Digest::from_bytes)
+}
+
+fn parse_key(text: &str) -> Result<AcceptedKey, String> {
+    let (digest, slots) = text
+        .split_once(':')
+        .ok_or("a verifying key is given as DIGEST:SLOTS")?;
+    Ok(AcceptedKey {
+        digest: parse_digest(digest)?,
+        slots: parse_slots(slots)?,
+    })
+}
+
+fn parse_time(text: &str) -> Result<TimeMs, String> {
+    json::parse_time(text)
+}
+
+fn parse_chain(text: &str) -> Result<ChainId, String> {
+    ChainId::new(text).map_err(|error| error.to_string())
+}
+
+fn parse_rule(text: &str) -> Result<QuorumRule, String> {
+    let numbers = text.split_once('/').and_then(|(num, den)| {
+        Some((
+            json::parse_decimal(num).ok()?,
+            json::parse_decimal(den).ok()?,
+        ))
+    });
+    let wrong = || "a rule is given as NUM/DEN, such as 2/3".to_string();
+    let (num, den) = numbers.ok_or_else(wrong)?;
+    let narrow = |n: u64| u32::try_from(n).map_err(|_| wrong());
+    QuorumRule::new(narrow(num)?, narrow(den)?).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rules_are_fractions_in_lowest_terms() {
+        assert_eq!(parse_rule("2/3"), Ok(QuorumRule::COMMIT));
+        for bad in [
+            "",
+            "2",
+            "2/3/4",
+            "4/6",
+            "0/1",
+            "3/2",
+            "-1/2",
+            "02/3",
+            "1/4294967297",
+        ] {
+            assert!(parse_rule(bad).is_err(), "{bad}");
+        }
+    }
+}

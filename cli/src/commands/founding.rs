@@ -1,0 +1,198 @@
+//! The documents that a chain starts from: made for `init` and `genesis`, written for them and for
+//! `bundle open`, always in the same places.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use quorate_verifier::file::FileType;
+use quorate_verifier::founding::Founding;
+use quorate_verifier::genesis::{AcceptedKey, Genesis, KEYS_MAX, Limits, Parameters};
+use quorate_verifier::merkle;
+use quorate_verifier::primitives::TimeMs;
+use quorate_verifier::roster::Roster;
+use quorate_verifier::rule::QuorumRule;
+use quorate_verifier::set::{Salt, ValidatorSet};
+use quorate_verifier::sizes;
+use quorate_verifier::trust::{Cosigners, Policy, TrustAnchor};
+
+use crate::args::ChainArgs;
+use crate::failure::Failure;
+use crate::files::{Access, NewDirectory};
+use crate::keys;
+use crate::output::Report;
+use crate::spoken::comparison_number;
+
+/// Whether the policy accepts verifying keys that one party made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DevelopmentKeys {
+    Accepted,
+    Refused,
+}
+
+/// Makes the documents, or says why they would promise what cannot be kept.
+pub(super) fn make(
+    name: &str,
+    roster: Roster,
+    args: &ChainArgs,
+    development: DevelopmentKeys,
+) -> Result<Founding, Failure> {
+    let rule = QuorumRule::COMMIT;
+    let now = now()?;
+    let keys = accepted_keys(&args.verifying_keys)?;
+    let set = make_set(&roster, args, rule)?;
+    let genesis = Genesis {
+        name: name.into(),
+        time: args.time.unwrap_or(now),
+        parameters: Parameters {
+            rule,
+            slots: set.size(),
+            keys: keys.clone(),
+            block_interval_ms: args.block_interval_ms,
+            limits: Limits::DEFAULT,
+        },
+        validators: set.commitment(),
+        state_root: args.state_root.unwrap_or_else(|| merkle::root(&[])),
+    };
+    let header = genesis
+        .header()
+        .map_err(|error| Failure::usage(format!("--name: {error}")))?;
+    let anchor = TrustAnchor {
+        header,
+        keys: keys.clone(),
+        trusting_period_ms: u64::from(args.trusting_period_days) * 86_400_000,
+        clock_drift_ms: args.clock_drift_ms,
+        made_at: now,
+    };
+    let policy = Policy {
+        anchor: anchor.clone(),
+        rule,
+        keys,
+        log_key: None,
+        cosigners: Cosigners::NONE,
+        development_keys: development == DevelopmentKeys::Accepted,
+    };
+    let founding = Founding {
+        genesis,
+        anchor,
+        policy,
+        set,
+        roster,
+    };
+    founding.check().expect("documents made together agree");
+    Ok(founding)
+}
+
+fn make_set(roster: &Roster, args: &ChainArgs, rule: QuorumRule) -> Result<ValidatorSet, Failure> {
+    let salt = match args.public_set {
+        true => None,
+        false => Some(Salt::from_bytes(keys::random()?)),
+    };
+    let with_size = |size| {
+        roster
+            .validator_set(salt.clone(), size)
+            .map_err(|error| Failure::usage(format!("the roster makes no set: {error}")))
+    };
+    // The worst quorum does not depend on the size, so any size will do to find it.
+    let draft = with_size(args.slots.unwrap_or(sizes::largest().size))?;
+    let named = sizes::smallest_for_set(&draft, rule);
+    let set = match (args.slots, named) {
+        (None, Some(named)) => with_size(named.size)?,
+        _ => draft,
+    };
+    let coverage = set.coverage(rule);
+    if coverage.complete || args.accept_unprovable {
+        return Ok(set);
+    }
+    Err(Failure::Refused(format!(
+        "{coverage}. Choose --slots, or fewer or less equal validators, or take it on with \
+         --accept-unprovable"
+    )))
+}
+
+fn accepted_keys(given: &[AcceptedKey]) -> Result<Vec<AcceptedKey>, Failure> {
+    let mut keys = given.to_vec();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0].digest == pair[1].digest) {
+        return Err(Failure::usage("--verifying-key: one digest is given twice"));
+    }
+    if keys.len() > KEYS_MAX {
+        return Err(Failure::usage(format!(
+            "--verifying-key: at most {KEYS_MAX} are listed"
+        )));
+    }
+    Ok(keys)
+}
+
+fn now() -> Result<TimeMs, Failure> {
+    let wrong = || Failure::usage("this machine's clock is not between 1970 and 9999");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| wrong())?;
+    u64::try_from(since.as_millis())
+        .ok()
+        .and_then(TimeMs::new)
+        .ok_or_else(wrong)
+}
+
+/// Writes the documents: `public/` for everybody, `private/` for the members.
+pub(super) fn write(dir: &NewDirectory, founding: &Founding) -> Result<(), Failure> {
+    dir.directory("public", Access::Public)?;
+    dir.directory("private", Access::Private)?;
+    let Founding {
+        genesis,
+        anchor,
+        policy,
+        set,
+        roster,
+    } = founding;
+    let documents = [
+        ("public/genesis.json", genesis.to_json(), Access::Public),
+        ("public/trust-anchor.json", anchor.to_json(), Access::Public),
+        ("public/policy.json", policy.to_json(), Access::Public),
+        ("private/validator-set.json", set.to_json(), Access::Private),
+        ("private/roster.json", roster.to_json(), Access::Private),
+    ];
+    for (name, json, access) in documents {
+        let json = zeroize::Zeroizing::new(json + "\n"); // the set's salt is in one of them
+        dir.file(name, json.as_bytes(), access)?;
+    }
+    Ok(())
+}
+
+/// The facts that every command about founding documents prints.
+pub(super) fn describe(report: &mut Report, founding: &Founding) {
+    let Founding { anchor, set, .. } = founding;
+    let digest = anchor.digest();
+    report
+        .fact("chain", anchor.header.chain_id.as_str())
+        .fact("validators", set.count())
+        .fact("total power", set.total().get().to_string())
+        .fact("set commitment", set.commitment().to_string())
+        .fact("slots", set.size().slots())
+        .fact("coverage", set.coverage(QuorumRule::COMMIT).to_string())
+        .fact("anchor digest", digest.to_string())
+        .fact("comparison number", comparison_number(&digest))
+        .fact("bundle digest", founding.digest().to_string())
+        .fact("bundle number", comparison_number(&founding.digest()));
+}
+
+/// What the documents do not promise, in words.
+pub(super) fn warn(report: &mut Report, set: &ValidatorSet, keys: &[AcceptedKey]) {
+    let coverage = set.coverage(QuorumRule::COMMIT);
+    if !coverage.complete {
+        report.warn(coverage.to_string());
+    }
+    if set.salt().is_none() {
+        report.warn("the set is public: without a salt its commitment hides nobody");
+    }
+    if keys.is_empty() {
+        report.warn(
+            "no verifying key is accepted: no proof can be checked against this anchor, only \
+             certificates in the clear",
+        );
+    } else if !keys.iter().any(|key| key.slots == set.size()) {
+        report.warn(format!(
+            "no accepted verifying key is of the set's circuit, {} slots",
+            set.size().slots()
+        ));
+    }
+}
