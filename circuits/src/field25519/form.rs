@@ -41,8 +41,6 @@ pub struct Form {
 /// How a relation is certified.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    /// M.
-    pub(super) lift: Int,
     /// T.
     pub(super) least: Int,
     pub(super) reduction: Reduction,
@@ -219,11 +217,8 @@ impl Field {
         let (p, shift) = (self.p.value(), 2 * self.width);
         let plan = self.plan(kind, &v);
         self.declare(g, plan.reduction);
-        let Plan {
-            lift,
-            least,
-            reduction,
-        } = plan;
+        let Plan { least, reduction } = plan;
+        let lift = reduction.lift;
         let (quotient, _) = self.p.div_rem(v.value + lift * p);
         let quotient = advise(g, "quotient", quotient, reduction.quotient_bits);
         let believed = Int::from_native(quotient.value()).low_bits(reduction.quotient_bits);
@@ -254,25 +249,22 @@ impl Field {
         };
         let (largest, _) = self.p.div_rem(v.range.max + lift * p);
         let quotient_bits = self.whole_chunks(largest.bits());
-        let lifted = Span::of(lift) - Span::bits(quotient_bits);
-        let exact = v.range + lifted.times(p);
-        let low = v.low_range + lifted.times(self.low_p);
+        let low = v.low_range + (Span::of(lift) - Span::bits(quotient_bits)).times(self.low_p);
         let least = low.min.shift_down(shift);
         let carry_bits = self.whole_chunks((low.max.shift_down(shift) - least).bits());
         let carried = (Span::bits(carry_bits) + Span::of(least)).shift_up(shift);
         let reduction = Reduction {
             kind,
+            divisor: p,
+            value: v.value,
+            range: v.range,
+            lift,
             quotient_bits,
             carry_bits,
-            exact: exact.magnitude(),
-            low: (low - carried).magnitude(),
+            low: low - carried,
             modulus: Int::power_of_two(shift),
         };
-        Plan {
-            lift,
-            least,
-            reduction,
-        }
+        Plan { least, reduction }
     }
 
     /// The rows of `a * b` with the last two product cells solved from

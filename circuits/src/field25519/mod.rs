@@ -65,29 +65,41 @@ pub struct Field {
     ledger: RefCell<Vec<Reduction>>,
 }
 
-/// What was declared about one relation; see [`Field::vanish`].
+/// What was declared about one relation `V = 0 mod d`; see [`Field::vanish`].
 #[derive(Clone, Copy, Debug)]
 pub struct Reduction {
     /// The relation.
     pub kind: &'static str,
+    /// The divisor d, p or L.
+    pub divisor: Int,
+    /// V for the witness at hand.
+    pub value: Int,
+    /// Range of V.
+    pub range: Span,
+    /// The offset M: `V + M d` is not negative.
+    pub lift: Int,
     /// Range of the quotient, in bits.
     pub quotient_bits: usize,
     /// Range of the carry, in bits.
     pub carry_bits: usize,
-    /// Greatest `|E|`, over all values that the look-ups allow.
-    pub exact: Int,
-    /// Greatest `|G - m (t + T)|`.
-    pub low: Int,
+    /// Range of `G - m (t + T)`.
+    pub low: Span,
     /// The second modulus m.
     pub modulus: Int,
 }
 
 impl Reduction {
+    /// Range of `E = V + M d - q d`, over all values that the look-ups allow.
+    #[must_use]
+    pub fn exact(&self) -> Span {
+        self.range + (Span::of(self.lift) - Span::bits(self.quotient_bits)).times(self.divisor)
+    }
+
     /// `|E| < N m`, and `|G - m (t + T)| < N`.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         let native = Int::native_modulus();
-        self.exact < native * self.modulus && self.low < native
+        self.exact().magnitude() < native * self.modulus && self.low.magnitude() < native
     }
 }
 

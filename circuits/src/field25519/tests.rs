@@ -146,13 +146,24 @@ fn every_declared_width_is_exact() {
             ["reduce", "vanish"]
         );
         for r in ledger {
-            assert!(r.is_exact(), "{r:?}");
-            let full = Int::power_of_two(r.quotient_bits - 1) * field.p.value();
+            let p = field.p.value();
+            let most = r.range.max + r.lift * p;
+            let full = (Int::power_of_two(r.quotient_bits) - Int::ONE) * p;
+            let least = r.range.min + r.lift * p - full;
             assert!(
-                r.exact > full,
-                "full chunks of the quotient are among the values"
+                !(r.range.min + r.lift * p).is_negative(),
+                "the offset covers every sign"
             );
-            assert!(r.exact.bits() <= 382 && r.low.bits() <= 253, "{r:?}");
+            assert!(
+                most < full + p,
+                "the quotient's range holds every honest one"
+            );
+            let bound = Int::native_modulus() * r.modulus;
+            assert!(
+                most.abs() < bound && least.abs() < bound && r.is_exact(),
+                "{r:?}"
+            );
+            assert!(r.range.contains(r.value));
         }
     }
 }
@@ -252,7 +263,7 @@ fn false_result(field: &Field, case: [Int; 3], result: Int) -> (Fr, Fr) {
     let quotient = size.value.to_native() / field.p.value().to_native();
     let low = size.low.to_native() - quotient * field.low_p.to_native();
     let carry = low / Int::power_of_two(2 * field.width).to_native() - plan.least.to_native();
-    (quotient + plan.lift.to_native(), carry)
+    (quotient + plan.reduction.lift.to_native(), carry)
 }
 
 fn tell(field: &Field, case: [Int; 3], result: Int) -> Built {

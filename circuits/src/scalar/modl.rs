@@ -316,14 +316,16 @@ fn certificate(
     let carry = low_value.shift_down(m_bits) - least;
     let carry = g.limb("carry", limb_words(carry, carry_bits), bits(carry_bits));
 
-    let exact = v.range + (Span::of(lift) - Span::bits(quotient_bits)).times(l.value());
     let carried = (Span::bits(carry_bits) + Span::of(least)).shift_up(m_bits);
     let reduction = Reduction {
         kind,
+        divisor: l.value(),
+        value: v.value,
+        range: v.range,
+        lift,
         quotient_bits,
         carry_bits,
-        exact: exact.magnitude(),
-        low: (low_range - carried).magnitude(),
+        low: low_range - carried,
         modulus: Int::power_of_two(m_bits),
     };
     assert!(

@@ -1,6 +1,9 @@
-//! The batch equation: agreement with curve25519-dalek, edge values, costs. Attacks are in `attacks`.
+//! The batch equation: agreement with curve25519-dalek, edge values.
 
 mod attacks;
+mod costs;
+
+use std::collections::BTreeSet;
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_TABLE, EIGHT_TORSION};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -10,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::chord::Ordinate;
 use super::*;
-use crate::field25519::Extent;
+use crate::field25519::{Extent, modulus};
 use crate::testing::{Built, Trial};
 
 /// A slot below the hash: k is given.
@@ -135,8 +138,6 @@ fn bytes(value: Int) -> [u8; 32] {
     core::array::from_fn(|i| u8::try_from(value.slice(8 * i, 8)).unwrap_or_default())
 }
 
-use crate::field25519::modulus;
-
 /// Extreme weights and scalars, keys and R of every torsion, y near 0 and p: all in one batch.
 #[test]
 fn edge_values_hold() {
@@ -182,22 +183,66 @@ fn bytes64(value: u8) -> [u8; 64] {
     bytes
 }
 
+/// Random batches, and every relation in them: exact, and of the widths that the docs give.
 #[test]
 fn random_batches_hold_at_both_widths() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
-    for (bits, n) in [(13, 3), (16, 1)] {
+    for (bits, n, declared) in [(13, 3, WIDTHS_13), (16, 1, WIDTHS_16)] {
         let cases = (0..n)
             .map(|_| Case::signed(&mut rng, EdwardsPoint::default()))
             .collect();
         let field = Field::new(bits);
         let built = Trial::new().chunk_bits(bits).build(batch(&field, cases));
         assert_eq!(built.first_broken(), None);
-        for r in field.ledger() {
-            assert!(r.is_exact(), "{r:?}");
+        let ledger = field.ledger();
+        for r in &ledger {
+            assert!(r.is_exact() && r.range.contains(r.value), "{r:?}");
         }
-        assert!(field.ledger().len() > 1000);
+        let widths: BTreeSet<_> = ledger
+            .iter()
+            .map(|r| {
+                let reached = [r.exact(), r.low].map(|span| span.magnitude().bits());
+                (r.kind, r.quotient_bits, r.carry_bits, reached)
+            })
+            .collect();
+        assert_eq!(widths, declared.iter().copied().collect(), "{bits}");
     }
 }
+
+/// Bits of a relation: quotient, carry, `|E|` and the low identity, over all its instances.
+type Widths = (&'static str, usize, usize, [usize; 2]);
+
+/// With chunks of 13 bits: `|E| < N 2^104 = 2^357` modulo p, `N 2^143` modulo L.
+const WIDTHS_13: &[Widths] = &[
+    ("chord", 65, 65, [320, 169]),
+    ("chord", 65, 78, [320, 182]),
+    ("decoded/square", 65, 65, [320, 169]),
+    ("on curve", 65, 65, [320, 169]),
+    ("tangent", 65, 65, [320, 169]),
+    ("u of y", 65, 65, [320, 169]),
+    ("u", 13, 13, [268, 117]),
+    ("u", 65, 65, [320, 169]),
+    ("v", 65, 65, [320, 169]),
+    ("v", 65, 78, [320, 182]),
+    ("w k mod L", 143, 78, [396, 221]),
+    ("w s mod L", 143, 78, [396, 221]),
+    ("x of u", 65, 65, [320, 169]),
+];
+
+/// With chunks of 16 bits: `|E| < N 2^128 = 2^381` modulo p, `N 2^144` modulo L.
+const WIDTHS_16: &[Widths] = &[
+    ("chord", 80, 80, [335, 208]),
+    ("decoded/square", 80, 80, [335, 208]),
+    ("on curve", 80, 80, [335, 208]),
+    ("tangent", 80, 80, [335, 208]),
+    ("u of y", 80, 80, [335, 208]),
+    ("u", 16, 16, [271, 144]),
+    ("u", 80, 80, [335, 208]),
+    ("v", 80, 80, [335, 208]),
+    ("w k mod L", 144, 80, [397, 224]),
+    ("w s mod L", 144, 80, [397, 224]),
+    ("x of u", 80, 80, [335, 208]),
+];
 
 /// One bad signature in a batch: whatever is wrong with it, the end of the chain says so.
 #[test]
@@ -276,26 +321,6 @@ fn torsion_follows_the_cofactored_predicate() {
             .any(|row| row == "end/u/native")
     );
     assert_eq!(build(8, vec![anew]).first_broken(), None);
-}
-
-/// Rows and committed cells (an instance row each) of one more slot, and of all that is shared, the
-/// chunk table included.
-#[test]
-fn costs() {
-    let mut rng = ChaCha20Rng::seed_from_u64(5);
-    let case = Case::signed(&mut rng, EdwardsPoint::default());
-    for (bits, slot, fixed) in [
-        (13, (10_162, 7_610), (40_539, 33_499)),
-        (16, (8_623, 6_514), (93_087, 87_441)),
-    ] {
-        let [one, two] = [1, 2].map(|n| build(bits, vec![case; n]));
-        let count = |b: &Built| (b.matrices.rows(), b.matrices.layout.committed);
-        let (one, two) = (count(&one), count(&two));
-        // without the 1,024 bits that the caller brings; with s and z
-        let marginal = (two.0 - one.0 - 1024, two.1 - one.1);
-        let rest = (one.0 - marginal.0 - 1024, one.1 - marginal.1);
-        assert_eq!((marginal, rest), (slot, fixed), "{bits}");
-    }
 }
 
 /// Chords and tangents are the group law.
