@@ -1,0 +1,52 @@
+//! Censor: as primary it leaves the first client's requests out, and passes none of them on.
+
+use std::sync::Arc;
+
+use quorate_verifier::primitives::TimeMs;
+
+use super::{Hand, Liar, Said};
+use crate::block::Block;
+use crate::message::Message;
+use crate::request::Payload;
+use crate::sim::keys::{Crypto, client_key};
+
+pub(super) struct Censor;
+
+impl<C: Crypto> Liar<C> for Censor {
+    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+        match &message {
+            Message::Request(request) if request.client == client_key(0) => {
+                vec![Said::silence(to, message)]
+            }
+            Message::PrePrepare(proposal) if proposal.block.height() == hand.height => {
+                let carried = proposal.opening.as_ref().is_some_and(|o| o.proof.is_some());
+                match without_first_client(hand, &proposal.block) {
+                    Some(block) if !carried => {
+                        let lie = hand.proposal(proposal.view, block, proposal.opening.clone());
+                        vec![Said::lie(to, lie)]
+                    }
+                    _ => vec![Said::truth(to, message)],
+                }
+            }
+            _ => vec![Said::truth(to, message)],
+        }
+    }
+}
+
+fn without_first_client<C: Crypto>(hand: &Hand<'_, C>, block: &Block) -> Option<Arc<Block>> {
+    let payload = block.payload();
+    if !payload.requests.iter().any(|r| r.client == client_key(0)) {
+        return None;
+    }
+    let kept = payload
+        .requests
+        .iter()
+        .filter(|r| r.client != client_key(0))
+        .cloned();
+    let payload = Payload {
+        salt: payload.salt,
+        requests: kept.collect(),
+    };
+    let time: TimeMs = block.header().time;
+    Block::new(hand.chain.next_header(time, payload.root()), payload)
+}

@@ -1,0 +1,343 @@
+//! A simulated node: the core, its disk and its signer, with effects run in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use quorate_verifier::primitives::Height;
+use quorate_verifier::set::ValidatorSet;
+
+use super::app::Adder;
+use super::disk::{Disk, DiskError};
+use super::keys::{Crypto, KeyId, public};
+use super::rng::Rng;
+use crate::ballot::{Ballot, Choice, Slot, Unsigned};
+use crate::block::FinalBlock;
+use crate::chain::Chain;
+use crate::core::{Config, Core, Decision, Effect, Fault, Halt, Input, Memory, Peer, Recipients};
+use crate::defect::{Build, Defect};
+use crate::evidence::DoubleVote;
+use crate::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER};
+use crate::log::{LogError, RecordLog};
+use crate::message::Message;
+use crate::record::Record;
+use crate::time::{Now, Tick, Timing};
+
+/// Segments are this small so that a short run closes and forgets some, in bytes.
+const SEGMENT_BYTES: usize = 8 << 10;
+
+/// Why a simulated node is not running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// Not started yet, or the power went off.
+    Off,
+    /// The disk failed or is full: it stopped and says so.
+    Disk(DiskError),
+    /// The log lost something durable: it refuses to start.
+    Damaged,
+    /// The core has stopped.
+    Halted(Halt),
+}
+
+/// What came out of a step.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) sends: Vec<(Recipients, Message)>,
+    pub(crate) decided: Vec<Decision>,
+    pub(crate) signed: Vec<Ballot>,
+    pub(crate) not_durable: Vec<Ballot>,
+    pub(crate) evidence: Vec<Arc<DoubleVote>>,
+    pub(crate) blamed: Vec<(Peer, Fault)>,
+    pub(crate) sealed: Vec<(Height, quorate_verifier::certificate::CommitCertificate)>,
+    pub(crate) rejected: usize,
+    pub(crate) wake: Option<Tick>,
+    pub(crate) went_down: bool,
+}
+
+struct Running<C, B> {
+    core: Core<C, Adder, B>,
+    votes: RecordLog,
+    blocks: RecordLog,
+    chain: Vec<Arc<FinalBlock>>,
+    durable: BTreeMap<Slot, Choice>,
+    written: Vec<(Slot, Choice)>,
+}
+
+/// One simulated node.
+pub(crate) struct Machine<C, B> {
+    pub(crate) key: KeyId,
+    pub(crate) disk: Disk,
+    pub(crate) down: Option<Down>,
+    /// The signer's high-water mark, on a device of its own.
+    pub(crate) mark: Option<Slot>,
+    /// Sets that an operator has put beside the configuration.
+    pub(crate) sets: Vec<Arc<ValidatorSet>>,
+    /// Set when the whole disk was lost: the next start has to rejoin.
+    pub(crate) wiped: Option<u64>,
+    crypto: C,
+    build: B,
+    genesis: Chain<Adder>,
+    timing: Timing,
+    running: Option<Running<C, B>>,
+}
+
+impl<C: Crypto, B: Build + Clone> Machine<C, B> {
+    pub(crate) fn new(
+        key: KeyId,
+        crypto: C,
+        build: B,
+        genesis: Chain<Adder>,
+        timing: Timing,
+    ) -> Self {
+        Self {
+            key,
+            disk: Disk::default(),
+            down: Some(Down::Off),
+            mark: None,
+            sets: Vec::new(),
+            wiped: None,
+            crypto,
+            build,
+            genesis,
+            timing,
+            running: None,
+        }
+    }
+
+    pub(crate) fn core(&self) -> Option<&Core<C, Adder, B>> {
+        self.running.as_ref().map(|r| &r.core)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Opens the logs and starts the core.
+    pub(crate) fn start(&mut self, now: Now) -> Output {
+        let mut output = Output::default();
+        match self.open(now) {
+            Ok(effects) => {
+                self.down = None;
+                self.run(now, effects, &mut output);
+            }
+            Err(LogError::Device(error)) => self.go_down(Down::Disk(error), &mut output),
+            Err(_) => self.go_down(Down::Damaged, &mut output),
+        }
+        output
+    }
+
+    fn open(&mut self, now: Now) -> Result<Vec<Effect>, LogError<DiskError>> {
+        let skip = self.build.lacks(Defect::DamageSkipped);
+        let (blocks, stored) = RecordLog::open(&mut self.disk, "blocks", 1 << 20, skip)?;
+        let (votes, written) = RecordLog::open(&mut self.disk, "votes", SEGMENT_BYTES, skip)?;
+        let mut chain = self.genesis.clone();
+        self.sets.iter().for_each(|set| chain.open_set(set.clone()));
+        let mut finals = Vec::new();
+        for record in stored.records {
+            match record {
+                Record::Set(set) => chain.open_set(set),
+                Record::Final(block) if block.block.height() == chain.next_height() => {
+                    chain.execute(&self.crypto, &self.build, &block.block);
+                    finals.push(block);
+                }
+                _ => {} // the rest of a tail that was decided again after a loss
+            }
+        }
+        let durable = written.records.iter().filter_map(|record| match record {
+            Record::Vote { ballot, .. } => Some((ballot.slot, ballot.choice)),
+            _ => None,
+        });
+        let durable = durable.collect();
+        let memory = Memory {
+            records: written.records,
+            mark: self.mark,
+            rejoin: self.wiped,
+        };
+        let config = Config {
+            key: Some(public(self.key).clone()),
+            salt_key: [u8::try_from(self.key.0).expect("a few dozen keys"); 32],
+            timing: self.timing,
+        };
+        let (crypto, build) = (self.crypto.clone(), self.build.clone());
+        let (core, effects) = Core::start(config, crypto, build, chain, memory, now);
+        let running = Running {
+            core,
+            votes,
+            blocks,
+            chain: finals,
+            durable,
+            written: Vec::new(),
+        };
+        self.running = Some(running);
+        Ok(effects)
+    }
+
+    /// The power goes off.
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
+        self.running = None;
+        self.down = Some(Down::Off);
+        self.disk.crash(rng);
+    }
+
+    fn go_down(&mut self, why: Down, output: &mut Output) {
+        self.running = None;
+        self.down = Some(why);
+        output.went_down = true;
+    }
+
+    pub(crate) fn step(&mut self, now: Now, input: Input) -> Output {
+        let mut output = Output::default();
+        if let Some(running) = &mut self.running {
+            let effects = running.core.step(now, input);
+            self.run(now, effects, &mut output);
+        }
+        output
+    }
+
+    /// Runs effects in order; signatures come back as inputs once the step's effects are done.
+    fn run(&mut self, now: Now, effects: Vec<Effect>, output: &mut Output) {
+        let mut waiting = VecDeque::from([effects]);
+        while let Some(effects) = waiting.pop_front() {
+            for effect in effects {
+                if let Err(why) = self.perform(effect, now, &mut waiting, output) {
+                    return self.go_down(why, output);
+                }
+            }
+        }
+    }
+
+    fn perform(
+        &mut self,
+        effect: Effect,
+        now: Now,
+        waiting: &mut VecDeque<Vec<Effect>>,
+        output: &mut Output,
+    ) -> Result<(), Down> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        match effect {
+            Effect::Persist(record) => {
+                let sync_directory = !self.build.lacks(Defect::DirectoryUnsynced);
+                let log = match &record {
+                    Record::Final(block) => {
+                        running.chain.push(block.clone());
+                        &mut running.blocks
+                    }
+                    Record::Set(_) => &mut running.blocks,
+                    _ => &mut running.votes,
+                };
+                let result = log.append(&mut self.disk, &record, sync_directory);
+                if let Record::Vote { ballot, .. } = &record {
+                    running.written.push((ballot.slot, ballot.choice));
+                }
+                self.check(result)?;
+            }
+            Effect::Sign(unsigned) => {
+                if let Unsigned::Ballot(ballot) = unsigned {
+                    self.make_durable()?;
+                    let Some(running) = &mut self.running else {
+                        return Ok(());
+                    };
+                    if running.durable.get(&ballot.slot) != Some(&ballot.choice) {
+                        output.not_durable.push(ballot);
+                    }
+                    self.mark = self.mark.max(Some(ballot.slot));
+                    output.signed.push(ballot);
+                }
+                let context = self.signing_context();
+                let signature = self.crypto.sign(self.key, &unsigned.signed_bytes(&context));
+                if let Some(running) = &mut self.running {
+                    let effects = running.core.step(now, Input::Signed(unsigned, signature));
+                    waiting.push_back(effects);
+                }
+            }
+            Effect::Send { to, message } => {
+                self.make_durable()?;
+                output.sends.push((to, message));
+            }
+            Effect::Decide(decision) => {
+                self.make_durable()?;
+                self.forget(&decision)?;
+                output.decided.push(*decision);
+            }
+            Effect::WakeAt(at) => output.wake = Some(at),
+            Effect::Seal(height, certificate) => output.sealed.push((height, certificate)),
+            Effect::Serve { to, from } => {
+                let blocks = stored_from(&running.chain, from);
+                if !blocks.is_empty() {
+                    output
+                        .sends
+                        .push((Recipients::One(to), Message::Blocks(blocks)));
+                }
+            }
+            Effect::Reject(..) => output.rejected += 1,
+            Effect::Blame(peer, fault) => output.blamed.push((peer, fault)),
+            Effect::Evidence(proof) => output.evidence.push(proof),
+            Effect::Halt(why) => return Err(Down::Halted(why)),
+        }
+        Ok(())
+    }
+
+    fn signing_context(&self) -> quorate_verifier::primitives::Digest {
+        if self.build.lacks(Defect::ChainUnbound) {
+            return quorate_verifier::primitives::Digest::ZERO;
+        }
+        self.genesis.genesis_digest()
+    }
+
+    fn make_durable(&mut self) -> Result<(), Down> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let blocks = running.blocks.sync(&mut self.disk);
+        let votes = running.votes.sync(&mut self.disk);
+        let result = blocks.and(votes);
+        if result.is_ok() {
+            running.durable.extend(running.written.drain(..));
+        }
+        self.check(result)
+    }
+
+    fn forget(&mut self, decision: &Decision) -> Result<(), Down> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let height = decision.block.block.height();
+        let result = running.votes.forget(&mut self.disk, height);
+        self.check(result)
+    }
+
+    fn check(&self, result: Result<(), LogError<DiskError>>) -> Result<(), Down> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(LogError::Device(DiskError::Crash)) => Err(Down::Off),
+            Err(_) if self.build.lacks(Defect::DiskErrorIgnored) => Ok(()),
+            Err(LogError::Device(error)) => Err(Down::Disk(error)),
+            Err(_) => Err(Down::Damaged),
+        }
+    }
+}
+
+fn stored_from(chain: &[Arc<FinalBlock>], from: Height) -> Vec<Arc<FinalBlock>> {
+    // Heights count from 1 and are stored without a gap.
+    let Some(place) = from
+        .get()
+        .checked_sub(1)
+        .and_then(|p| usize::try_from(p).ok())
+    else {
+        return Vec::new();
+    };
+    let mut bytes = 0;
+    let fits = |block: &&Arc<FinalBlock>| {
+        let first = bytes == 0;
+        bytes += block.block.payload().size().max(1);
+        first || bytes <= ANSWER_BYTES
+    };
+    chain
+        .iter()
+        .skip(place)
+        .take(BLOCKS_PER_ANSWER)
+        .take_while(fits)
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! Worlds, scenarios and attacks, in one binary.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod broken;
+mod seeds;

@@ -1,0 +1,69 @@
+//! Seeded worlds: every promise is kept in each, and nothing hidden has a say.
+
+use quorate_pbft::sim::{LiarKind, Options, Signatures, simulate};
+
+/// Runs worlds; a failure names its seed and how to see it again.
+fn all_good(seeds: std::ops::Range<u64>, options: Options) {
+    for seed in seeds {
+        let report = simulate(&Options { seed, ..options });
+        assert!(
+            report.is_good(),
+            "seed {seed} with {:?} (cargo run --release -p quorate-pbft --example simulate -- --seed {seed}): {:?}",
+            report.liars,
+            report.violations
+        );
+    }
+}
+
+#[test]
+fn the_first_thousand_seeds_keep_every_promise() {
+    all_good(0..1_000, Options::default());
+}
+
+#[test]
+fn the_second_thousand_seeds_keep_every_promise() {
+    all_good(1_000..2_000, Options::default());
+}
+
+#[test]
+fn every_liar_is_survived_and_heard() {
+    for liar in LiarKind::ALL {
+        all_good(
+            5_000..5_040,
+            Options {
+                liar: Some(liar),
+                ..Options::default()
+            },
+        );
+    }
+}
+
+#[test]
+fn a_seed_is_the_whole_world() {
+    for seed in 0..100 {
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        assert_eq!(simulate(&options), simulate(&options), "seed {seed}");
+    }
+}
+
+#[test]
+fn ed25519_decides_what_symbols_decide() {
+    for seed in 0..100 {
+        let symbolic = simulate(&Options {
+            seed,
+            ..Options::default()
+        });
+        let signatures = Signatures::Ed25519;
+        let real = simulate(&Options {
+            seed,
+            signatures,
+            ..Options::default()
+        });
+        assert_eq!(symbolic.decisions, real.decisions, "seed {seed}");
+        assert_eq!(symbolic.trace, real.trace, "seed {seed}");
+        assert_eq!(real.violations, [], "seed {seed}");
+    }
+}
