@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,9 @@ pub enum AttestationError {
     /// The proof does not hold.
     #[error("the proof does not hold: {0}")]
     Proof(ProofError),
+    /// Proved, and yet it cannot stand on one chain with the anchor: a fork.
+    #[error("the header is final and contradicts the anchor: {0}")]
+    Contradiction(&'static str),
 }
 
 /// What an error means for the caller.
@@ -130,8 +134,11 @@ impl AttestationError {
     /// The class that a caller acts on.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Proof(_) => Verdict::Invalid,
-            Self::KeyMissing(_) => Verdict::CannotEvaluate,
+            // An accepted key for statements of another length cannot judge this one.
+            Self::KeyMissing(_) | Self::Proof(ProofError::InputCount { .. }) => {
+                Verdict::CannotEvaluate
+            }
+            Self::Proof(_) | Self::Contradiction(_) => Verdict::Invalid,
             _ => Verdict::PolicyFailed,
         }
     }
@@ -172,21 +179,37 @@ pub(crate) fn accepted_key<'k>(
 /// Whether `attestation` shows, to somebody with this policy, that its header is final: signed by
 /// the very set that the anchor trusts. Other sets are reached by a light client only.
 ///
-/// Everything but the proof and what it speaks of comes from the caller. Not checked: that the
-/// header is the newest, or that the block's content is available or makes sense.
+/// Everything but the proof and what it speaks of comes from the caller. There is no clock here.
+/// Not checked: that the header is the newest; that the anchor's set is still to be trusted, whose
+/// members may have left long ago; that the block's content is available or makes sense.
 ///
 /// # Errors
-/// The first link that does not hold, the proof last.
+/// The first link that does not hold, the proof last; after it, a contradiction to the anchor.
 pub fn verify(
     attestation: &Attestation,
     policy: &Policy,
     ring: &KeyRing,
 ) -> Result<(), AttestationError> {
     let anchor = &policy.anchor.header;
+    verify_over(anchor.next_validators, attestation, policy, ring)?;
+    match contradiction(anchor, &attestation.header) {
+        Some(what) => Err(AttestationError::Contradiction(what)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a quorum of `trusted` finalised the header, by what `policy` accepts.
+pub(crate) fn verify_over(
+    trusted: SetCommitment,
+    attestation: &Attestation,
+    policy: &Policy,
+    ring: &KeyRing,
+) -> Result<(), AttestationError> {
+    let expected = &policy.anchor.header.chain_id;
     let header = &attestation.header;
-    if header.chain_id != anchor.chain_id {
+    if header.chain_id != *expected {
         return Err(AttestationError::WrongChain {
-            expected: anchor.chain_id.clone(),
+            expected: expected.clone(),
             found: header.chain_id.clone(),
         });
     }
@@ -196,9 +219,9 @@ pub fn verify(
             found: attestation.rule,
         });
     }
-    if header.validators != anchor.next_validators {
+    if header.validators != trusted {
         return Err(AttestationError::UntrustedSet {
-            trusted: anchor.next_validators,
+            trusted,
             found: header.validators,
         });
     }
@@ -208,13 +231,24 @@ pub fn verify(
         ring,
         &attestation.key,
     )?;
-    let statement = Statement::over(
-        anchor.next_validators,
-        header,
-        attestation.view,
-        policy.rule,
-    );
+    let statement = Statement::over(trusted, header, attestation.view, policy.rule);
     check_proof(key, &statement, &attestation.proof)
+}
+
+/// Why two final headers of one chain, the anchor's and another, cannot both stand.
+fn contradiction(anchor: &Header, header: &Header) -> Option<&'static str> {
+    let (earlier, later) = match header.height.cmp(&anchor.height) {
+        Ordering::Equal => {
+            let same = header.digest() == anchor.digest();
+            return (!same).then_some("another header at the same height");
+        }
+        Ordering::Less => (header, anchor),
+        Ordering::Greater => (anchor, header),
+    };
+    if earlier.height.next() == Some(later.height) && later.parent != earlier.digest() {
+        return Some("adjacent heights that are not parent and child");
+    }
+    (later.time <= earlier.time).then_some("a later height without a later time")
 }
 
 /// Whether a proof shows a statement under a key that the caller accepts.

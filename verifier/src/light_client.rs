@@ -9,12 +9,17 @@
 //! trusted set signed, and one that a quorum of the header's own set did; to cheat takes only
 //! more than a third of the trusted set, within the trusting period.
 
+mod bisection;
+mod fork;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attestation::{Attestation, AttestationError, KeyRing, accepted_key, check_proof};
+use crate::attestation::{
+    Attestation, AttestationError, KeyRing, Verdict, accepted_key, check_proof,
+};
 use crate::encoding::{Canonical, DecodeError, Kind, Reader, write_list};
 use crate::file::FileType;
 use crate::genesis::{AcceptedKey, KEYS_MAX, Parameters, ordered_keys, read_keys};
@@ -26,6 +31,9 @@ use crate::rule::QuorumRule;
 use crate::set::SetCommitment;
 use crate::statement::Statement;
 use crate::trust::TrustAnchor;
+
+pub use bisection::Bisection;
+pub use fork::{Fork, ForkError};
 
 /// A header that a client trusts, and why.
 #[allow(clippy::large_enum_variant, reason = "a client holds one")]
@@ -69,16 +77,6 @@ pub struct ClientState {
     pub fork: Option<Box<Fork>>,
 }
 
-/// Two attested headers at one height: at least a third of the power signed both.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fork {
-    /// The header that the client had verified before.
-    pub trusted: Trusted,
-    /// The other one, with its proof.
-    pub conflicting: Attestation,
-}
-
 /// What a client is given to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
@@ -86,8 +84,8 @@ pub struct Update {
     pub attestation: Attestation,
     /// For a skip: a proof that more than a third of the trusted set signed the same message.
     pub overlap: Option<Overlap>,
-    /// The opening of the header's parameters, where they differ from the trusted header's: the
-    /// only way by which a new verifying key enters.
+    /// The opening of the header's parameters: needed where they differ from the trusted header's,
+    /// and the only way by which a verifying key enters or leaves.
     pub parameters: Option<Parameters>,
 }
 
@@ -216,12 +214,28 @@ pub enum ClientError {
         /// Digest of the opening.
         found: Digest,
     },
+    /// The header names other parameters than the trusted one, and they are not opened. Without
+    /// them a key that the chain has withdrawn would go on being accepted.
+    #[error("the parameters changed to {0}: their opening is needed")]
+    ParametersNeeded(Digest),
     /// Key or proof.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
     /// Two verified headers at one height. The frozen state is to be kept.
     #[error("FORK at height {}: two final headers; the client is frozen", .0.header().height.get())]
     Fork(Box<ClientState>),
+}
+
+impl ClientError {
+    /// The class that a caller acts on.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Attestation(error) => error.verdict(),
+            Self::Fork(_) | Self::WrongParameters { .. } => Verdict::Invalid,
+            Self::UnknownSet { .. } | Self::ParametersNeeded(_) => Verdict::CannotEvaluate,
+            _ => Verdict::PolicyFailed,
+        }
+    }
 }
 
 impl ClientState {
@@ -285,7 +299,7 @@ impl ClientState {
 
     fn check_usable(&self, now: TimeMs) -> Result<(), ClientError> {
         if let Some(fork) = &self.fork {
-            return Err(ClientError::Frozen(fork.trusted.header().height));
+            return Err(ClientError::Frozen(fork.height()));
         }
         match self.trusted_until() {
             Some(end) if end <= now => Err(ClientError::TrustExpired {
@@ -392,72 +406,28 @@ impl ClientState {
         if let Err(error) = self.check_attestation(&update.attestation, ring, options) {
             return error;
         }
-        let fork = Fork {
-            trusted: self.trusted.clone(),
-            conflicting: update.attestation.clone(),
-        };
+        let fork = Fork::new(self.trusted.clone(), update.attestation.clone())
+            .expect("two headers of one chain, height and set, compared above");
         ClientError::Fork(Box::new(Self {
             fork: Some(Box::new(fork)),
             ..self.clone()
         }))
     }
 
-    /// The keys accepted after an update: those of the header's parameters, once opened.
+    /// The keys accepted after an update: those of the header's parameters where these changed,
+    /// the same as before where they did not. An anchor may list fewer keys than the chain accepts;
+    /// opening unchanged parameters does not bring the others back.
     fn next_keys(&self, update: &Update) -> Result<Vec<AcceptedKey>, ClientError> {
-        let Some(parameters) = &update.parameters else {
-            return Ok(self.keys.clone());
-        };
-        let (header, found) = (update.attestation.header.parameters, parameters.digest());
-        if header != found {
-            return Err(ClientError::WrongParameters { header, found });
-        }
-        Ok(parameters.keys.clone())
-    }
-}
-
-/// Finds the headers between that a client needs when a target is signed by a set it does not
-/// know: halves the distance until a step holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bisection {
-    /// Heights still to be reached, the nearest last.
-    targets: Vec<Height>,
-}
-
-impl Bisection {
-    /// Towards one height.
-    pub fn new(target: Height) -> Self {
-        Self {
-            targets: alloc::vec![target],
-        }
-    }
-
-    /// The height whose update is needed next; `None` when the target is reached.
-    pub fn wanted(&self) -> Option<Height> {
-        self.targets.last().copied()
-    }
-
-    /// Tells what became of the wanted height, with the state's height after it. `false` when
-    /// there is no height between left to try: the update itself is refused for good.
-    pub fn record(&mut self, trusted: Height, result: Result<(), &ClientError>) -> bool {
-        let Some(wanted) = self.wanted() else {
-            return false;
-        };
-        match result {
-            Ok(()) => {
-                while self.targets.last().is_some_and(|t| *t <= trusted) {
-                    self.targets.pop();
-                }
-                true
-            }
-            Err(ClientError::UnknownSet { .. }) => {
-                let distance = wanted.get().saturating_sub(trusted.get());
-                if distance < 2 {
-                    return false;
-                }
-                self.targets.push(Height::new(trusted.get() + distance / 2));
-                true
-            }
-            Err(_) => false,
+        let header = update.attestation.header.parameters;
+        let changed = header != self.header().parameters;
+        match &update.parameters {
+            Some(opening) if opening.digest() != header => Err(ClientError::WrongParameters {
+                header,
+                found: opening.digest(),
+            }),
+            Some(opening) if changed => Ok(opening.keys.clone()),
+            None if changed => Err(ClientError::ParametersNeeded(header)),
+            _ => Ok(self.keys.clone()),
         }
     }
 }
@@ -481,24 +451,6 @@ impl Canonical for Trusted {
             true => Self::Proved(Attestation::read(input)?),
         })
     }
-}
-
-impl Canonical for Fork {
-    fn write(&self, out: &mut Vec<u8>) {
-        self.trusted.write(out);
-        self.conflicting.write(out);
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            trusted: Trusted::read(input)?,
-            conflicting: Attestation::read(input)?,
-        })
-    }
-}
-
-impl FileType for Fork {
-    const KIND: Kind = Kind::Fork;
-    const MAX_BYTES: usize = 1 + 2 * Attestation::MAX_BYTES;
 }
 
 impl Canonical for ClientState {
