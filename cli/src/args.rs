@@ -90,6 +90,13 @@ pub(crate) struct KeygenArgs {
     pub(crate) passphrase_file: Option<Source>,
 }
 
+/// A verifying key, by name or in a file.
+#[derive(Clone, Debug)]
+pub(crate) enum KeyArg {
+    Named(AcceptedKey),
+    File(Source),
+}
+
 /// What `init` and `genesis` ask about the chain.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ChainArgs {
@@ -101,10 +108,10 @@ pub(crate) struct ChainArgs {
     /// than the circuit has slots
     #[arg(long)]
     pub(crate) accept_unprovable: bool,
-    /// Verifying key that proofs may be made under, as its digest and the slots of its circuit;
-    /// repeat for more
-    #[arg(long = "verifying-key", value_name = "DIGEST:SLOTS", value_parser = parse_key)]
-    pub(crate) verifying_keys: Vec<AcceptedKey>,
+    /// Verifying key that proofs may be made under: its file, or its digest and the slots of its
+    /// circuit; repeat for more
+    #[arg(long = "verifying-key", value_name = "FILE|DIGEST:SLOTS", value_parser = parse_key)]
+    pub(crate) verifying_keys: Vec<KeyArg>,
     /// Publish who the validators are: a set without a salt
     #[arg(long)]
     pub(crate) public_set: bool,
@@ -277,14 +284,14 @@ fn parse_digest(text: &str) -> Result<Digest, String> {
     json::parse_hex(text).map(Digest::from_bytes)
 }
 
-fn parse_key(text: &str) -> Result<AcceptedKey, String> {
-    let (digest, slots) = text
-        .split_once(':')
-        .ok_or("a verifying key is given as DIGEST:SLOTS")?;
-    Ok(AcceptedKey {
-        digest: parse_digest(digest)?,
-        slots: parse_slots(slots)?,
-    })
+fn parse_key(text: &str) -> Result<KeyArg, String> {
+    match text.split_once(':') {
+        Some((digest, slots)) if digest.len() == 64 => Ok(KeyArg::Named(AcceptedKey {
+            digest: parse_digest(digest)?,
+            slots: parse_slots(slots)?,
+        })),
+        _ => Ok(KeyArg::File(std::ffi::OsString::from(text).into())),
+    }
 }
 
 fn parse_time(text: &str) -> Result<TimeMs, String> {

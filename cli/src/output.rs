@@ -201,6 +201,26 @@ impl Report {
         self
     }
 
+    /// The same for a terminal: what came from a file can neither steer it nor start a line.
+    fn for_people(&self) -> Self {
+        let plain = |text: &String| escape(text, |c| is_obeyed(c) || c == '\n');
+        let list = |texts: &[String]| texts.iter().map(plain).collect();
+        let check = |check: &Check| Check {
+            detail: plain(&check.detail),
+            ..check.clone()
+        };
+        let fact = |(label, value): &(&'static str, Value)| (*label, value.map_texts(&plain));
+        Self {
+            summary: plain(&self.summary),
+            facts: self.facts.iter().map(fact).collect(),
+            checks: self.checks.iter().map(check).collect(),
+            not_checked: list(&self.not_checked),
+            warnings: list(&self.warnings),
+            next: self.next.as_ref().map(|next| escape(next, is_obeyed)),
+            ..self.clone()
+        }
+    }
+
     fn json(&self, command: &str) -> Value {
         let mut result: Members = self
             .facts
@@ -323,24 +343,46 @@ pub(crate) fn answer(report: &Report) -> u8 {
 fn write_answer(report: &Report) -> io::Result<()> {
     let mode = MODE.get();
     let (json, command) = mode.map_or((false, ""), |mode| (mode.json, mode.command.as_str()));
+    let spoken = report.for_people();
     // A stderr that is gone is no reason to hold the result back.
-    for warning in &report.warnings {
+    for warning in &spoken.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     let mut stdout = io::stdout().lock();
     if json {
         let text = serde_json::to_string_pretty(&report.json(command)).map_err(io::Error::other)?;
-        writeln!(stdout, "{text}")?;
+        writeln!(stdout, "{}", escape(&text, is_obeyed))?;
     } else if report.verdict.is_answer() {
-        stdout.write_all(report.words(Style::of(&stdout)).as_bytes())?;
+        stdout.write_all(spoken.words(Style::of(&stdout)).as_bytes())?;
     }
     if !report.verdict.is_answer() {
-        let _ = writeln!(io::stderr(), "error: {}", report.summary);
-        if let Some(next) = &report.next {
+        let _ = writeln!(io::stderr(), "error: {}", spoken.summary);
+        if let Some(next) = &spoken.next {
             let _ = writeln!(io::stderr(), "next: {next}");
         }
     }
     stdout.flush()
+}
+
+/// Whether a terminal would do something else with a character than show it: control characters,
+/// and those that turn the direction of what follows.
+fn is_obeyed(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (c.is_control() && c != '\n') || turns
+}
+
+/// Writes characters as JSON escapes; in JSON that changes nothing, since they stand in strings.
+fn escape(text: &str, which: fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if which(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Answers `interrupted`, removes what was half made, and ends the process.
@@ -474,6 +516,23 @@ fn table(items: &[Value]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let mut report = Report::new(Verdict::Invalid, "a\u{1b}[2J\nfinal: b\u{9b}c\u{202e}d");
+        report.fact("name", Value::members([("x", "\r\n".into())]));
+        let words = report.for_people().words(Style { colours: false });
+        assert!(!words.chars().any(is_obeyed), "{words:?}");
+        assert!(!words.contains("\nfinal"), "{words}");
+        let json = serde_json::to_string(&report.json("test")).expect("strings for names");
+        let escaped = escape(&json, is_obeyed);
+        assert!(!escaped.chars().any(is_obeyed));
+        let (before, after): (Value, Value) = (
+            serde_json::from_str(&json).expect("good JSON"),
+            serde_json::from_str(&escaped).expect("still good JSON"),
+        );
+        assert_eq!(before, after);
+    }
 
     #[test]
     fn labels_become_members() {

@@ -34,6 +34,22 @@ impl Value {
         )
     }
 
+    /// The same with every text changed, names of members too.
+    pub(crate) fn map_texts(&self, change: &impl Fn(&String) -> String) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(change(text)),
+            Self::List(items) => {
+                Self::List(items.iter().map(|item| item.map_texts(change)).collect())
+            }
+            Self::Members(members) => {
+                let member =
+                    |(name, value): &(String, Self)| (change(name), value.map_texts(change));
+                Self::Members(members.iter().map(member).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
     /// One word, and not a list or an object.
     pub(crate) const fn is_scalar(&self) -> bool {
         !matches!(self, Self::List(_) | Self::Members(_))

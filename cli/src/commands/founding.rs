@@ -8,14 +8,15 @@ use quorate_verifier::founding::Founding;
 use quorate_verifier::genesis::{AcceptedKey, Genesis, KEYS_MAX, Limits, Parameters};
 use quorate_verifier::merkle;
 use quorate_verifier::primitives::TimeMs;
+use quorate_verifier::proof::{Origin, VerifyingKey};
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::{Salt, ValidatorSet};
 use quorate_verifier::sizes;
 use quorate_verifier::trust::{Cosigners, Policy, TrustAnchor};
 
-use crate::args::ChainArgs;
-use crate::failure::Failure;
+use crate::args::{ChainArgs, KeyArg};
+use crate::failure::{Failure, Role};
 use crate::files::{Access, NewDirectory};
 use crate::keys;
 use crate::output::Report;
@@ -37,7 +38,7 @@ pub(super) fn make(
 ) -> Result<Founding, Failure> {
     let rule = QuorumRule::COMMIT;
     let now = now()?;
-    let keys = accepted_keys(&args.verifying_keys)?;
+    let keys = accepted_keys(&args.verifying_keys, development)?;
     let set = make_set(&roster, args, rule)?;
     let genesis = Genesis {
         name: name.into(),
@@ -108,8 +109,28 @@ fn make_set(roster: &Roster, args: &ChainArgs, rule: QuorumRule) -> Result<Valid
     )))
 }
 
-fn accepted_keys(given: &[AcceptedKey]) -> Result<Vec<AcceptedKey>, Failure> {
-    let mut keys = given.to_vec();
+fn accepted_keys(
+    given: &[KeyArg],
+    development: DevelopmentKeys,
+) -> Result<Vec<AcceptedKey>, Failure> {
+    let accept = |key: &KeyArg| match key {
+        KeyArg::Named(key) => Ok(*key),
+        KeyArg::File(source) => {
+            let key: VerifyingKey = source.document(Role::Given)?;
+            if key.origin == Origin::Development && development == DevelopmentKeys::Refused {
+                return Err(Failure::Refused(format!(
+                    "{}: a single party made this key and may forge proofs; --development-keys \
+                     accepts that",
+                    source.name()
+                )));
+            }
+            Ok(AcceptedKey {
+                digest: key.digest(),
+                slots: key.circuit.slots,
+            })
+        }
+    };
+    let mut keys = given.iter().map(accept).collect::<Result<Vec<_>, _>>()?;
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0].digest == pair[1].digest) {
         return Err(Failure::usage("--verifying-key: one digest is given twice"));

@@ -3,6 +3,7 @@
 //! Secrets are never printed: of a secret key only its public half, of a set's salt only that
 //! there is one.
 
+use quorate_verifier::attestation::Attestation;
 use quorate_verifier::bundle::Bundle;
 use quorate_verifier::certificate::{CommitCertificate, SignedHeader};
 use quorate_verifier::encoding::{DecodeError, Kind, MAGIC, scalar_to_bytes};
@@ -10,6 +11,8 @@ use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::Header;
 use quorate_verifier::json;
+use quorate_verifier::light_client::{ClientState, Fork};
+use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::ValidatorSet;
@@ -141,6 +144,43 @@ const KINDS: &[Inspector] = &[
     ),
     inspector::<Parameters>(Privacy::Public, |bytes| {
         see::<Parameters>(bytes, |p| vec![("digest", p.digest().to_string().into())])
+    }),
+    inspector::<Attestation>(Privacy::Public, |bytes| {
+        see::<Attestation>(bytes, |a| {
+            vec![("digest", a.header.digest().to_string().into())]
+        })
+    }),
+    inspector::<VerifyingKey>(Privacy::Public, |bytes| {
+        see::<VerifyingKey>(bytes, |k| vec![("digest", k.digest().to_string().into())])
+    }),
+    inspector::<ClientState>(Privacy::Public, |bytes| {
+        see::<ClientState>(bytes, |s| {
+            let header = s.trusted.header();
+            vec![
+                ("chain", header.chain_id.as_str().into()),
+                ("height", header.height.get().to_string().into()),
+                ("header digest", header.digest().to_string().into()),
+                ("frozen by a fork", s.fork.is_some().into()),
+            ]
+        })
+    }),
+    inspector::<Fork>(Privacy::Public, |bytes| {
+        see::<Fork>(bytes, |f| {
+            vec![
+                (
+                    "height",
+                    f.conflicting.header.height.get().to_string().into(),
+                ),
+                (
+                    "trusted block",
+                    f.trusted.header().digest().to_string().into(),
+                ),
+                (
+                    "conflicting block",
+                    f.conflicting.header.digest().to_string().into(),
+                ),
+            ]
+        })
     }),
     inspector::<CommitCertificate>(Privacy::Private("names the signers"), |bytes| {
         see::<CommitCertificate>(bytes, |c| vec![("signers", c.votes().len().into())])

@@ -1,0 +1,14 @@
+//! The real binary, run as its users run it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its own files should stop"
+)]
+
+mod certificate;
+mod contract;
+mod founding;
+mod hostile;
+mod inspect;
+mod keygen;
+mod support;
