@@ -167,17 +167,14 @@ const KINDS: &[Inspector] = &[
     inspector::<Fork>(Privacy::Public, |bytes| {
         see::<Fork>(bytes, |f| {
             vec![
-                (
-                    "height",
-                    f.conflicting.header.height.get().to_string().into(),
-                ),
+                ("height", f.height().get().to_string().into()),
                 (
                     "trusted block",
-                    f.trusted.header().digest().to_string().into(),
+                    f.trusted().header().digest().to_string().into(),
                 ),
                 (
                     "conflicting block",
-                    f.conflicting.header.digest().to_string().into(),
+                    f.conflicting().header.digest().to_string().into(),
                 ),
             ]
         })

@@ -45,14 +45,10 @@ fn files() -> Vec<(Kind, Vec<u8>)> {
     both(&mut files, &attestation());
     both(&mut files, &verifying_key(Origin::Ceremony));
     let trusted = Trusted::Anchor(example().genesis_header());
-    let conflicting = attestation();
-    both(
-        &mut files,
-        &Fork {
-            trusted: trusted.clone(),
-            conflicting,
-        },
-    );
+    let proved = Trusted::Proved(attestation());
+    let mut conflicting = attestation();
+    conflicting.header.state_root = conflicting.header.parent;
+    both(&mut files, &Fork::new(proved, conflicting).unwrap());
     let anchor = example_anchor();
     both(
         &mut files,
