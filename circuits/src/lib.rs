@@ -1,6 +1,7 @@
 //! The quorum circuit and its gadgets over the BN254 scalar field.
 
 pub mod circom;
+pub mod circuit;
 pub mod edwards;
 pub mod field25519;
 pub mod ground;

@@ -19,14 +19,14 @@ pub struct NamedSize {
 
 /// Every named size, smallest first.
 ///
-/// The slots above the first are provisional: they are what 75,000 rows for one more signer leave
-/// room for, and stand until the circuit's cost test, which pins this table, has measured them.
-pub const NAMED_SIZES: [NamedSize; 5] = [
-    named(19, 3),
-    named(20, 10),
-    named(21, 24),
-    named(22, 52),
-    named(23, 107),
+/// As many slots as the circuit has room for: its cost test pins this table.
+pub const NAMED_SIZES: [NamedSize; 6] = [
+    named(18, 4),
+    named(19, 9),
+    named(20, 19),
+    named(21, 40),
+    named(22, 83),
+    named(23, 168),
 ];
 
 /// The smallest named size that holds this many signers; `None` when no circuit does.
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn the_smallest_that_holds_is_taken() {
         let slots = |signers| smallest_for(signers).map(|named| named.size.slots());
-        assert_eq!(slots(0), Some(3));
+        assert_eq!(slots(0), Some(4));
         for named in NAMED_SIZES {
             let most = named.size.slots();
             assert_eq!(slots(usize::from(most)), Some(most));
