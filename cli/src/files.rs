@@ -4,6 +4,7 @@
 //! directory is made whole beside its place and renamed. So an interrupted command leaves nothing
 //! half made, and nothing that exists is touched unless it is asked for.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -115,6 +116,23 @@ pub(crate) enum Access {
     Private,
 }
 
+impl Access {
+    /// Permission bits, from which the system takes those of the umask.
+    #[cfg(unix)]
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Public => 0o666,
+            Self::Private => 0o600,
+        }
+    }
+
+    /// The same for a directory, which is entered where a file is read.
+    #[cfg(unix)]
+    const fn directory_mode(self) -> u32 {
+        self.mode() | self.mode() >> 2 & 0o111
+    }
+}
+
 /// What happens to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
@@ -141,9 +159,8 @@ pub(crate) fn write(
     let dir = directory_of(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".quorate-");
-    if access == Access::Public {
-        make_public(&mut builder);
-    }
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(access.mode()));
     let mut file = builder.tempfile_in(dir).map_err(failed)?;
     let _unfinished = Unfinished::new(file.path());
     file.write_all(bytes).map_err(failed)?;
@@ -160,15 +177,6 @@ pub(crate) fn write(
     };
     sync_directory(dir).map_err(failed)
 }
-
-#[cfg(unix)]
-fn make_public(builder: &mut tempfile::Builder<'_, '_>) {
-    use std::os::unix::fs::PermissionsExt;
-    builder.permissions(fs::Permissions::from_mode(0o666)); // less the umask
-}
-
-#[cfg(not(unix))]
-fn make_public(_: &mut tempfile::Builder<'_, '_>) {}
 
 /// A directory that is gone when it is dropped, or the user interrupts.
 #[derive(Debug)]
@@ -203,8 +211,11 @@ impl Scratch {
 #[derive(Debug)]
 pub(crate) struct NewDirectory {
     target: PathBuf,
+    /// For the owner alone; holds the new directory while it is built.
     building: tempfile::TempDir,
-    unfinished: Unfinished,
+    /// Every directory inside, to be synced once when all its files are there.
+    directories: RefCell<Vec<PathBuf>>,
+    _unfinished: Unfinished,
 }
 
 impl NewDirectory {
@@ -221,65 +232,72 @@ impl NewDirectory {
                 error,
             })?;
         let unfinished = Unfinished::new(building.path());
-        Ok(Self {
+        let new = Self {
             target: target.into(),
             building,
-            unfinished,
-        })
+            directories: RefCell::default(),
+            _unfinished: unfinished,
+        };
+        new.directory("", Access::Public)?;
+        Ok(new)
     }
 
-    /// Makes a directory inside, for the owner alone when it is private.
+    fn place(&self, name: &str) -> PathBuf {
+        let root = self.building.path().join("new");
+        if name.is_empty() {
+            root
+        } else {
+            root.join(name)
+        }
+    }
+
+    fn failed(&self, name: &str) -> impl Fn(io::Error) -> Failure {
+        let path = match name {
+            "" => self.target.clone(),
+            name => self.target.join(name),
+        };
+        move |error| Failure::Write {
+            path: path.clone(),
+            error,
+        }
+    }
+
+    /// Makes a directory inside.
     pub(crate) fn directory(&self, name: &str, access: Access) -> Result<(), Failure> {
-        let path = self.building.path().join(name);
-        fs::create_dir(&path)
-            .and_then(|()| set_directory_mode(&path, access))
-            .map_err(|error| Failure::Write {
-                path: self.target.join(name),
-                error,
-            })
+        let path = self.place(name);
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, access.directory_mode());
+        builder.create(&path).map_err(self.failed(name))?;
+        self.directories.borrow_mut().push(path);
+        Ok(())
     }
 
     /// Writes a file inside.
     pub(crate) fn file(&self, name: &str, bytes: &[u8], access: Access) -> Result<(), Failure> {
-        write(
-            &self.building.path().join(name),
-            bytes,
-            access,
-            Existing::Keep,
-        )
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, access.mode());
+        let write = |mut file: File| file.write_all(bytes).and_then(|()| file.sync_all());
+        options
+            .open(self.place(name))
+            .and_then(write)
+            .map_err(self.failed(name))
     }
 
     /// Puts the directory in its place.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        let failed = |error| Failure::Write {
-            path: self.target.clone(),
-            error,
-        };
-        if self.target.symlink_metadata().is_ok() {
-            return Err(Failure::Exists(self.target));
+        let failed = self.failed("");
+        for path in self.directories.borrow().iter() {
+            sync_directory(path).map_err(&failed)?;
         }
-        set_directory_mode(self.building.path(), Access::Public).map_err(failed)?;
-        fs::rename(self.building.path(), &self.target).map_err(failed)?;
-        // What was built is in its place: there is nothing left to clean up.
-        let _moved = self.building.keep();
-        drop(self.unfinished);
-        sync_directory(directory_of(&self.target)).map_err(failed)
+        if self.target.symlink_metadata().is_ok() {
+            return Err(Failure::Exists(self.target.clone()));
+        }
+        fs::rename(self.place(""), &self.target).map_err(&failed)?;
+        sync_directory(directory_of(&self.target)).map_err(&failed)
     }
-}
-
-#[cfg(unix)]
-fn set_directory_mode(path: &Path, access: Access) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = match access {
-        Access::Public => 0o755,
-        Access::Private => 0o700,
-    };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_directory_mode(_: &Path, _: Access) -> io::Result<()> {
-    Ok(())
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -7,6 +7,7 @@
 
 mod certificate;
 mod contract;
+mod docs;
 mod founding;
 mod hostile;
 mod inspect;
