@@ -5,3 +5,4 @@ mod attestation;
 mod chain;
 mod decoding;
 mod light_client;
+mod proof_vectors;
