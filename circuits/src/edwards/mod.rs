@@ -158,7 +158,7 @@ impl Slot {
         let r_table = table(g, "R", r, R_WINDOWS);
         let a_table = table(g, "A", a, A_WINDOWS);
 
-        let (w, k_value) = (weight.value(), scalar::integer(k));
+        let (w, k_value) = (weight.value(), scalar::residue(k));
         let Windows { bits, count } = R_WINDOWS;
         let r_digits = scalar::select_digits(g, r_table.id, -w, bits, count);
         scalar::enforce_opposite(g, &weight, &keys(&r_digits), bits);

@@ -270,7 +270,7 @@ impl Field {
     /// The rows of `a * b` with the last two product cells solved from
     /// `native(ab) + native = 0` and `low(ab) + low = 0`.
     fn close(&self, g: &mut Builder, a: &Element, b: &Element, mut native: Lin, mut low: Lin) {
-        let pencil = &self.pencil;
+        let pencil = self.pencil;
         let kept = pencil.rank() - 2;
         for l in 0..kept {
             let cell = self.product_row(g, l, a, b);

@@ -23,6 +23,7 @@ mod size;
 mod tests;
 
 use core::cell::RefCell;
+use std::sync::OnceLock;
 
 use ark_bn254::Fr;
 
@@ -61,7 +62,7 @@ pub struct Field {
     carry_native: Fr,
     radix_native: Vec<Fr>,
     low_native: Vec<Fr>,
-    pencil: Pencil,
+    pencil: &'static Pencil,
     ledger: RefCell<Vec<Reduction>>,
 }
 
@@ -132,7 +133,9 @@ impl Field {
             .collect();
         let native = |values: &[Int]| values.iter().map(|x| x.to_native()).collect::<Vec<Fr>>();
         let (radix_native, low_native) = (native(&radix), native(&low));
-        let pencil = Pencil::new(&radix_native, &low_native, kappa.to_native());
+        let pencil = pencil(width, || {
+            Pencil::new(&radix_native, &low_native, kappa.to_native())
+        });
         let low_p = -(low_unit * Int::from(19)); // m = 2^(2 width) divides 2^255
         Self {
             chunk_bits: chunk_bits as usize,
@@ -181,6 +184,13 @@ impl Field {
         );
         self.note(g, reduction);
     }
+}
+
+/// The decomposition for limbs of this width, searched for once in a process.
+fn pencil(width: usize, search: impl FnOnce() -> Pencil) -> &'static Pencil {
+    static FOUND: [OnceLock<Pencil>; 3] = [const { OnceLock::new() }; 3];
+    let place = [51, 52, 64].iter().position(|w| *w == width);
+    FOUND[place.expect("limbs have one of three widths")].get_or_init(search)
 }
 
 /// The inverse of an odd integer modulo `2^bits`, `bits <= 128`, by Newton's iteration.

@@ -5,7 +5,7 @@
 //!            `sum d_j 2^(4j) = -w_i`, as integers. `B` digits: `sum d_j 2^(8j) = sum w_i s_i mod L`.
 //!            Weight `w_i = 2 z_i + 1`: odd, so that it has odd digits; all of z_i's 128 bits count
 //! Inputs     k_i in bits, z_i in chunks; s_i advised here
-//! Argument   As modulo p (see [`vanish`]): an integer E is zero because it is zero modulo N and
+//! Argument   As modulo p (see `field25519::form`): an integer E is zero because it is zero modulo N and
 //!            modulo a power of two m, quotient and carry being range-checked. L is a constant and k_i is
 //!            in bits, so `k mod L` needs no quotient of its own: `sum k_bit (2^i mod L)`, an integer
 //!            below 2^261, is a combination of the bits. `|E| < 2^397`, `m >= 2^143`
@@ -27,7 +27,7 @@ use crate::field25519::{Int, Modulus};
 
 pub use canonical::Scalar;
 pub use digits::select_digits;
-pub use modl::{Weight, enforce_opposite, enforce_opposite_product, enforce_weighted_sum, vanish};
+pub use modl::{Weight, enforce_opposite, enforce_opposite_product, enforce_weighted_sum};
 
 /// L = 2^252 + 27742317777372353535851937790883648493.
 pub fn order() -> Modulus {
@@ -40,9 +40,9 @@ fn excess() -> Int {
     Int::from(27_742_317_777_372_353_535_851_937_790_883_648_493_u128)
 }
 
-/// The integer of bits, least significant first, for the present witness; at most 512 bits, taken
-/// modulo L beyond 256.
-pub fn integer(bits: &[crate::ground::Bit]) -> Int {
+/// The residue modulo L, in `[0, L)`, of at most 512 bits, least significant first, for the present
+/// witness.
+pub fn residue(bits: &[crate::ground::Bit]) -> Int {
     let value = |bits: &[crate::ground::Bit]| {
         bits.iter()
             .rev()

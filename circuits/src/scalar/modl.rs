@@ -200,7 +200,7 @@ pub fn enforce_weighted_sum(
 }
 
 /// A weight times a factor, as three products of two combinations.
-pub struct Weighted {
+struct Weighted {
     whole: (Lin, Lin),
     /// `w_0 (f mod m)`.
     low: (Lin, Lin),
@@ -236,12 +236,7 @@ impl Weighted {
 ///
 /// # Panics
 /// If the declared ranges are too wide for the certificate, or there is no product.
-pub fn vanish(
-    g: &mut Builder,
-    kind: &'static str,
-    products: Vec<Weighted>,
-    rest: Form,
-) -> Reduction {
+fn vanish(g: &mut Builder, kind: &'static str, products: Vec<Weighted>, rest: Form) -> Reduction {
     let split = Split::of(g);
     let size = products
         .iter()

@@ -54,7 +54,7 @@ fn scalars(cases: Vec<Case>) -> impl Fn(&mut Builder) -> Vec<Reduction> {
             let keys: Vec<_> = minus_w.iter().map(|d| d.key).collect();
             enforce_opposite(g, &w, &keys, 4);
 
-            let reduced = reduce_wide(&k);
+            let reduced = residue(&k);
             let product = odd_representative(-(w.value() * reduced));
             let digits = select_digits(g, tables[1], product, 5, 51);
             let keys: Vec<_> = digits.iter().map(|d| d.key).collect();
@@ -68,17 +68,6 @@ fn scalars(cases: Vec<Case>) -> impl Fn(&mut Builder) -> Vec<Reduction> {
         reductions.push(enforce_weighted_sum(g, &terms, &keys, 8));
         reductions
     }
-}
-
-fn reduce_wide(k: &[Bit]) -> Int {
-    let value = |bits: &[Bit]| {
-        bits.iter()
-            .rev()
-            .fold(Int::ZERO, |x, b| x + x + Int::from(u64::from(b.value())))
-    };
-    let (low, high) = k.split_at(256);
-    let (_, high) = order().div_rem(value(high));
-    order().div_rem(high.shift_up(256) + value(low)).1
 }
 
 fn bytes(value: Int) -> [u8; 32] {
@@ -292,7 +281,7 @@ fn shifted_product(case: Case, shift: Int) -> impl Fn(&mut Builder) {
         let mut k = bits(g, "k", low, 256);
         k.extend(bits(g, "k", high, 256));
         let w = Weight::new(g, &z);
-        let product = odd_representative(shift - w.value() * reduce_wide(&k));
+        let product = odd_representative(shift - w.value() * residue(&k));
         let digits = select_digits(g, table, product, 5, 51);
         let keys: Vec<_> = digits.iter().map(|d| d.key).collect();
         let _ = enforce_opposite_product(g, &w, &k, &keys, 5);
@@ -363,7 +352,7 @@ fn constants_are_those_of_the_standard() {
     let mut k = bits(&mut g, "k", Int::from_bytes_le(&wide[..32]), 256);
     k.extend(bits(&mut g, "k", Int::from_bytes_le(&wide[32..]), 256));
     assert_eq!(
-        bytes(reduce_wide(&k)),
+        bytes(residue(&k)),
         Dalek::from_bytes_mod_order_wide(&wide).to_bytes()
     );
     assert_eq!(Fr::ZERO, Int::ZERO.to_native());

@@ -323,6 +323,39 @@ fn torsion_follows_the_cofactored_predicate() {
     assert_eq!(build(8, vec![anew]).first_broken(), None);
 }
 
+/// The rows depend on no value, and no value makes the builder panic.
+#[test]
+fn the_shape_does_not_depend_on_the_witness() {
+    let mut rng = ChaCha20Rng::seed_from_u64(10);
+    let valid = Case::signed(&mut rng, EdwardsPoint::default());
+    let full = Case {
+        r: [0xff; 32],
+        a: [0xff; 32],
+        s: [0xff; 32],
+        k: [0xff; 64],
+        z: u128::MAX,
+    };
+    let empty = Case {
+        r: [0; 32],
+        a: [0; 32],
+        s: [0; 32],
+        k: [0; 64],
+        z: 0,
+    };
+    let noise = Case {
+        r: random(&mut rng),
+        a: random(&mut rng),
+        s: random(&mut rng),
+        k: random(&mut rng),
+        z: u128::from_le_bytes(random(&mut rng)),
+    };
+    let matrices = |case: Case| build(8, vec![case]).matrices;
+    let shape = matrices(valid);
+    for case in [full, empty, noise] {
+        assert!(matrices(case) == shape, "{case:?}");
+    }
+}
+
 /// Chords and tangents are the group law.
 #[test]
 fn steps_agree_with_the_group_law() {
