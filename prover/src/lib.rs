@@ -5,10 +5,12 @@
 //! over the library's key, so that its phases can be watched, measured and cancelled.
 
 mod attempt;
+mod finality;
 mod key;
 mod prove;
 mod qap;
 
+pub use finality::{AttestError, attest, development_key, finality_prover};
 pub use key::{KeyError, ProvingKey, Trapdoor};
 pub use prove::{Phase, ProveError, Proven, Prover};
 pub use qap::{RowsOnly, Unsatisfied, quotient};

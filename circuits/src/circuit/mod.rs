@@ -19,7 +19,7 @@ mod tests;
 
 use ark_bn254::Fr;
 use quorate_verifier::message::Tag;
-use quorate_verifier::primitives::TREE_DEPTH;
+use quorate_verifier::primitives::{CircuitSize, TREE_DEPTH};
 
 use crate::edwards::{self, enforce_batch};
 use crate::field25519::Field;
@@ -60,6 +60,14 @@ impl QuorumCircuit {
             depth: TREE_DEPTH,
             chunk_bits,
         }
+    }
+}
+
+impl QuorumCircuit {
+    /// The circuit of a size, filled with nothing that holds: for its rows only.
+    #[must_use]
+    pub fn of_size(size: CircuitSize) -> Self {
+        Self::new(QuorumWitness::placeholder(size))
     }
 }
 

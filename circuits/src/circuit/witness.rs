@@ -1,12 +1,13 @@
 //! What a prover puts into the quorum circuit: chosen signers, and dummies in the other slots.
 
 use ark_bn254::Fr;
+use ark_ff::AdditiveGroup;
 use quorate_verifier::certificate::{CertificateError, CommitCertificate};
 use quorate_verifier::dummy::{DUMMY_KEY, dummy_signature};
 use quorate_verifier::message::CommitMessage;
-use quorate_verifier::primitives::Power;
+use quorate_verifier::primitives::{CircuitSize, Digest, Power, View};
 use quorate_verifier::rule::QuorumRule;
-use quorate_verifier::set::ValidatorSet;
+use quorate_verifier::set::{SetCommitment, ValidatorSet};
 use quorate_verifier::signature::Signature;
 use quorate_verifier::statement::Statement;
 
@@ -86,6 +87,37 @@ impl QuorumWitness {
             set: SetOpening::of(set),
             slots: fill(certificate, set, &chosen, slots),
         })
+    }
+}
+
+impl QuorumWitness {
+    /// Dummies in every slot and an empty set: the shape of a witness, and no more.
+    pub(super) fn placeholder(size: CircuitSize) -> Self {
+        let message = CommitMessage::new(&Digest::ZERO, View::FIRST);
+        let set = SetOpening {
+            root: Fr::ZERO,
+            total: 0,
+            count: 0,
+        };
+        let slot = |index| SlotWitness {
+            flag: false,
+            key: DUMMY_KEY,
+            signature: dummy_signature(message.as_bytes()),
+            opening: Opening {
+                index,
+                ..Opening::default()
+            },
+        };
+        Self {
+            statement: Statement {
+                set_commitment: SetCommitment::from_scalar(&set.commitment()),
+                message_digest: message.digest(),
+                rule: QuorumRule::COMMIT,
+            },
+            message,
+            set,
+            slots: (0..size.slots()).map(u32::from).map(slot).collect(),
+        }
     }
 }
 

@@ -4,5 +4,6 @@
 mod attestation;
 mod chain;
 mod decoding;
+mod finality;
 mod light_client;
 mod proof_vectors;
