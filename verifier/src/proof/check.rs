@@ -8,7 +8,7 @@ use ark_ec::pairing::Pairing;
 
 use super::challenge::{Challenges, knowledge_weight};
 use super::encoding::{Proof, ProofDecodeError};
-use super::key::{PreparedKey, VerifyingKey};
+use super::key::PreparedKey;
 use crate::encoding::scalar_from_bytes;
 
 /// Why a proof is refused.
@@ -69,7 +69,7 @@ impl PreparedKey {
     /// [`ProofError::InputCount`] and [`ProofError::Challenge`].
     pub fn bind(&self, statement: &[Fr], proof: Proof) -> Result<Bound<'_>, ProofError> {
         let challenges = self.challenges(statement, &proof)?;
-        let inputs = self.key.combine(statement, challenges);
+        let inputs = self.inputs.combine(statement, challenges);
         let weight = knowledge_weight(&self.digest, statement, &proof);
         Ok(Bound {
             key: self,
@@ -100,29 +100,6 @@ impl PreparedKey {
         } else {
             Err(ProofError::InputCount { expected, found })
         }
-    }
-}
-
-impl VerifyingKey {
-    /// `base_1 + sum statement_i base_i + challenges`: what Groth16 calls the prepared inputs.
-    ///
-    /// # Panics
-    /// If the statement has not the key's length.
-    pub fn combine(&self, statement: &[Fr], challenges: Challenges) -> G1Projective {
-        assert_eq!(
-            statement.len(),
-            self.statement_len(),
-            "the statement has the key's length"
-        );
-        let scalars = statement
-            .iter()
-            .copied()
-            .chain([challenges.tuple, challenges.sum]);
-        let mut sum = G1Projective::from(self.bases[0]);
-        for (scalar, base) in scalars.zip(&self.bases[1..]) {
-            sum += *base * scalar;
-        }
-        sum
     }
 }
 

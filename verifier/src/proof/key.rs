@@ -9,6 +9,7 @@ use ark_ec::pairing::{Pairing, PairingOutput};
 use serde::{Deserialize, Serialize};
 
 use super::encoding::{Element, G1_BYTES, G2_BYTES, decode_point, encode_point};
+use super::inputs::InputTables;
 use crate::encoding::{Canonical, DecodeError, Kind, Reader};
 use crate::file::FileType;
 use crate::message::Tag;
@@ -134,6 +135,7 @@ impl VerifyingKey {
         }
         Ok(PreparedKey {
             digest: self.digest(),
+            inputs: InputTables::new(&self.bases),
             alpha_beta: Bn254::pairing(self.alpha, self.beta),
             beta: self.beta.into(),
             minus_gamma: (-self.gamma).into(),
@@ -149,6 +151,7 @@ impl VerifyingKey {
 pub struct PreparedKey {
     pub(super) key: VerifyingKey,
     pub(super) digest: Digest,
+    pub(super) inputs: InputTables,
     pub(super) alpha_beta: PairingOutput<Bn254>,
     pub(super) beta: G2Prepared<ark_bn254::Config>,
     pub(super) minus_gamma: G2Prepared<ark_bn254::Config>,

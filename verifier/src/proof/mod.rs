@@ -24,6 +24,7 @@ mod batch;
 mod challenge;
 mod check;
 mod encoding;
+mod inputs;
 mod key;
 #[cfg(test)]
 mod tests;
