@@ -175,8 +175,13 @@ impl Trial {
             .free
             .iter()
             .filter_map(|(v, why)| Some((v.get_variable_index(columns)?, *why)));
+        let entries = names
+            .entries
+            .iter()
+            .filter_map(|v| v.get_variable_index(columns));
         Built {
             free: free.collect(),
+            entries: entries.collect(),
             names: names.instance.into_iter().chain(names.witness).collect(),
             rows: names.rows,
             strays: names.strays,
@@ -200,6 +205,7 @@ pub struct Built {
     strays: Vec<Box<str>>,
     kinds: BTreeMap<&'static str, usize>,
     free: BTreeMap<usize, &'static str>,
+    entries: BTreeSet<usize>,
     index: OnceLock<Index>,
 }
 
@@ -226,14 +232,18 @@ impl Built {
 
     /// Names of all rows that do not hold.
     pub fn broken(&self) -> impl Iterator<Item = &str> {
-        let sides = self.index().sides.iter();
-        sides
-            .zip(&self.rows)
-            .filter(|([a, b, c], _)| *a * b != *c)
+        let m = &self.matrices;
+        let holds = move |i| {
+            let [a, b, c] = [&m.a, &m.b, &m.c].map(|side| m.dot(side, i, &self.z));
+            a * b == c
+        };
+        let rows = self.rows.iter().enumerate();
+        rows.filter(move |(i, _)| !holds(*i))
             .map(|(_, name)| &**name)
     }
 
-    /// Whether the rows that read column `i` hold with `lie` in its place.
+    /// Whether the rows that read column `i` hold with `lie` in its place, [`z`](Self::z) as it
+    /// was when this was first asked.
     ///
     /// # Panics
     /// If there is no such column.
@@ -242,7 +252,8 @@ impl Built {
         self.first_broken_with(i, lie).is_none()
     }
 
-    /// Name of the first row that reads column `i` and refuses `lie` in its place.
+    /// Name of the first row that reads column `i` and refuses `lie` in its place; see
+    /// [`holds_with`](Self::holds_with).
     ///
     /// # Panics
     /// If there is no such column.
@@ -306,6 +317,40 @@ impl Built {
             })
             .map(|i| self.name(i))
             .collect()
+    }
+
+    /// Cells in the entries of tuple tables that do not follow from statement and committed cells
+    /// by rows without a challenge. A prover could choose such a cell after the challenges are
+    /// known, so a whole circuit has none; a gadget under test may, if its inputs are witnesses.
+    ///
+    /// A row makes a cell follow if all else in it follows and the cell stands in its product.
+    #[must_use]
+    pub fn loose_entries(&self) -> Vec<&str> {
+        let layout = self.matrices.layout;
+        let mut known = vec![false; self.matrices.columns];
+        let mut unknown: Vec<[usize; 2]> = (0..self.matrices.rows())
+            .map(|i| {
+                let [a, b, c] =
+                    [&self.matrices.a, &self.matrices.b, &self.matrices.c].map(|m| m.row(i).len());
+                [a + b, c]
+            })
+            .collect();
+        let mut fresh: Vec<usize> = (0..layout.committed_columns().end).collect();
+        while let Some(column) = fresh.pop() {
+            if core::mem::replace(&mut known[column], true) {
+                continue;
+            }
+            for &(row, side, _) in &self.index().columns[column] {
+                let left = &mut unknown[row as usize];
+                left[usize::from(side / 2)] -= 1;
+                if *left == [0, 1] {
+                    let row = self.matrices.c.row(row as usize);
+                    fresh.extend(row.iter().map(|(c, _)| *c as usize).filter(|c| !known[*c]));
+                }
+            }
+        }
+        let loose = self.entries.iter().filter(|column| !known[**column]);
+        loose.map(|column| self.name(*column)).collect()
     }
 
     /// Cells declared free, with the reason.

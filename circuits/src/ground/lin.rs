@@ -140,6 +140,11 @@ impl Lin {
         Self::known(value, core::iter::once((Fr::ONE, variable)))
     }
 
+    /// The cells of a recording run's combination.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Variable> {
+        self.terms.iter().map(|(_, variable)| *variable)
+    }
+
     /// The terms with each cell once, in the order of cells, none with coefficient zero.
     pub(super) fn into_terms(self) -> ark_relations::gr1cs::LinearCombination<Fr> {
         let mut lc = ark_relations::gr1cs::LinearCombination(self.terms);

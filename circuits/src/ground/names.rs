@@ -17,6 +17,8 @@ pub(crate) struct Names {
     pub(crate) queries: Vec<Box<str>>,
     /// Look-ups of values that their table does not have.
     pub(crate) strays: Vec<Box<str>>,
+    /// Cells in the entries of tuple tables.
+    pub(crate) entries: Vec<ark_relations::gr1cs::Variable>,
     /// Cells that no row needs to pin, with the reason.
     pub(crate) free: Vec<(ark_relations::gr1cs::Variable, &'static str)>,
 }

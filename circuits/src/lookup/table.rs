@@ -90,6 +90,7 @@ impl Builder {
     /// # Panics
     /// If the key is taken or the number of values is not the table's width.
     pub fn entry(&mut self, table: TableId, key: i64, values: Vec<Lin>) {
+        self.note_entry(&values);
         let table = &mut self.lookups.tables.tables[table.0];
         table.add(key, values.iter().map(Lin::value).collect());
         table.rows.push(Entry::Cells(key, values));
@@ -106,6 +107,8 @@ impl Builder {
         even: Vec<Lin>,
         odd: Vec<Lin>,
     ) {
+        self.note_entry(&even);
+        self.note_entry(&odd);
         let table = &mut self.lookups.tables.tables[table.0];
         let values = |sign: Fr| -> Vec<Fr> {
             let odd = odd.iter().map(|v| sign * v.value());
@@ -166,6 +169,12 @@ impl Builder {
             g.lookups.tables.selections.push((id, selected.clone()));
             selected
         })
+    }
+
+    fn note_entry(&mut self, values: &[Lin]) {
+        if let Some(names) = &mut self.names {
+            names.entries.extend(values.iter().flat_map(Lin::cells));
+        }
     }
 
     pub(super) fn commit_tuple_multiplicities(&mut self) {

@@ -244,3 +244,22 @@ fn costs_of_tables() {
     assert_eq!(constants, 7 + 4);
     assert_eq!(report["lookup/power"], 3);
 }
+
+#[test]
+fn entries_that_a_prover_could_choose_late_are_noticed() {
+    assert!(Trial::new().build(tables(3)).loose_entries().is_empty());
+    let built = Trial::new().build(|g| {
+        let fixed = g.committed("fixed", Fr::from(3_u64));
+        let square = g.product("square", fixed, fixed);
+        let fourth = g.product("fourth", square, square);
+        let root = g.hint("root", Fr::from(3_u64));
+        g.row("root", root, root, square);
+        let table = g.table("table", 2);
+        g.entry(table, 1, vec![fourth.into(), square + fixed]);
+        g.entry(table, 2, vec![root.into(), fixed.into()]);
+        let _ = g.select(table, 1);
+    });
+    assert!(built.holds());
+    // The other root of the square satisfies its row as well.
+    assert_eq!(built.loose_entries(), ["root"]);
+}
