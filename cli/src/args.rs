@@ -44,6 +44,8 @@ pub(crate) enum Command {
     /// Check commit certificates in the clear
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Say what the quorum circuit costs, by gadget, or export its rows
+    Circuit(CircuitArgs),
     /// Show what a file is and holds; says nothing of whether to trust it
     Inspect(InspectArgs),
     /// Print a completion script for a shell
@@ -66,6 +68,7 @@ impl Command {
             Self::Genesis(_) => "genesis",
             Self::Bundle(BundleCommand::Open(_)) => "bundle open",
             Self::Certificate(CertificateCommand::Check(_)) => "certificate check",
+            Self::Circuit(_) => "circuit",
             Self::Inspect(_) => "inspect",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -248,6 +251,19 @@ pub(crate) struct CertificateCheckArgs {
     /// What the signers must hold more than, as a fraction of the power
     #[arg(long, value_name = "NUM/DEN", default_value = "2/3", value_parser = parse_rule)]
     pub(crate) rule: QuorumRule,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CircuitArgs {
+    /// Signers that the circuit holds, 1 to 256
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: CircuitSize,
+    /// Write the rows in circom's binary format, and the names of the wires beside them (.sym)
+    #[arg(long, value_name = "FILE.r1cs")]
+    pub(crate) export: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long, requires = "export")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod certificate;
+mod circuit;
 mod demo;
 mod founding;
 mod genesis;
@@ -52,6 +53,7 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Genesis(args) => genesis::run(args),
         Command::Bundle(BundleCommand::Open(args)) => bundle::open(&args),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(&args),
+        Command::Circuit(args) => circuit::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
