@@ -109,6 +109,7 @@ impl Byte {
 pub(super) struct Word {
     bits: [Bool; 64],
     value: u64,
+    known: bool,
 }
 
 impl Word {
@@ -117,12 +118,18 @@ impl Word {
             .iter()
             .rev()
             .fold(0, |word, bit| word << 1 | u64::from(bit.value()));
-        Self { bits, value }
+        let constant = |bit: &Bool| matches!(bit, Bool::Constant(_));
+        Self {
+            known: bits.iter().all(constant),
+            bits,
+            value,
+        }
     }
 
     pub(super) fn constant(value: u64) -> Self {
-        let bits = core::array::from_fn(|i| Bool::Constant(value >> i & 1 == 1));
-        Self { bits, value }
+        Self::new(core::array::from_fn(|i| {
+            Bool::Constant(value >> i & 1 == 1)
+        }))
     }
 
     /// A big-endian word.
@@ -145,8 +152,7 @@ impl Word {
 
     /// The value, if the circuit fixes every bit.
     pub(super) fn known(&self) -> Option<u64> {
-        let known = |bit: &Bool| matches!(bit, Bool::Constant(_));
-        self.bits.iter().all(known).then_some(self.value)
+        self.known.then_some(self.value)
     }
 
     /// `lin + k * self`.

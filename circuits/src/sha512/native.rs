@@ -6,62 +6,57 @@
 pub(super) const BLOCK: usize = 128;
 
 /// Two rotations and a rotation or shift, the three results added modulo 2, bit by bit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sigma {
-    rotate: [u32; 2],
-    third: Third,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Third {
-    Rotate(u32),
-    Shift(u32),
+///
+/// Section 4.1.3 has four such functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sigma {
+    /// Of the register a.
+    Big0,
+    /// Of the register e.
+    Big1,
+    /// Of the schedule, 15 words back.
+    Small0,
+    /// Of the schedule, 2 words back.
+    Small1,
 }
 
 impl Sigma {
+    /// Two rotations, then the third or a shift.
+    fn turns(self) -> ([u32; 2], Third) {
+        match self {
+            Self::Big0 => ([28, 34], Third::Rotate(39)),
+            Self::Big1 => ([14, 18], Third::Rotate(41)),
+            Self::Small0 => ([1, 8], Third::Shift(7)),
+            Self::Small1 => ([19, 61], Third::Shift(6)),
+        }
+    }
+
     /// The function of the standard.
     pub(super) fn of(self, x: u64) -> u64 {
-        let third = match self.third {
+        let (rotate, third) = self.turns();
+        let third = match third {
             Third::Rotate(n) => x.rotate_right(n),
             Third::Shift(n) => x >> n,
         };
-        x.rotate_right(self.rotate[0]) ^ x.rotate_right(self.rotate[1]) ^ third
+        x.rotate_right(rotate[0]) ^ x.rotate_right(rotate[1]) ^ third
     }
 
     /// Which bits of the word meet in lane `i`; a shift brings nothing into its last lanes.
     pub(super) fn sources(self, i: usize) -> [Option<usize>; 3] {
+        let (rotate, third) = self.turns();
         let turn = |n: u32| Some((i + n as usize) % 64);
-        let third = match self.third {
+        let third = match third {
             Third::Rotate(n) => turn(n),
             Third::Shift(n) => Some(i + n as usize).filter(|&j| j < 64),
         };
-        [turn(self.rotate[0]), turn(self.rotate[1]), third]
+        [turn(rotate[0]), turn(rotate[1]), third]
     }
 }
 
-/// The four functions of section 4.1.3: of the registers `a` and `e`, and of the schedule.
-pub(super) const BIG_SIGMA: [Sigma; 2] = [
-    Sigma {
-        rotate: [28, 34],
-        third: Third::Rotate(39),
-    },
-    Sigma {
-        rotate: [14, 18],
-        third: Third::Rotate(41),
-    },
-];
-
-/// See [`BIG_SIGMA`].
-pub(super) const SMALL_SIGMA: [Sigma; 2] = [
-    Sigma {
-        rotate: [1, 8],
-        third: Third::Shift(7),
-    },
-    Sigma {
-        rotate: [19, 61],
-        third: Third::Shift(6),
-    },
-];
+enum Third {
+    Rotate(u32),
+    Shift(u32),
+}
 
 /// Bits of `x` choose between those of `y` and those of `z`.
 pub(super) fn choice(x: u64, y: u64, z: u64) -> u64 {
@@ -94,20 +89,20 @@ pub(super) fn compress(state: [u64; 8], block: [u64; 16]) -> [u64; 8] {
     let mut w = [0_u64; 80];
     w[..16].copy_from_slice(&block);
     for t in 16..80 {
-        w[t] = SMALL_SIGMA[1]
+        w[t] = Sigma::Small1
             .of(w[t - 2])
             .wrapping_add(w[t - 7])
-            .wrapping_add(SMALL_SIGMA[0].of(w[t - 15]))
+            .wrapping_add(Sigma::Small0.of(w[t - 15]))
             .wrapping_add(w[t - 16]);
     }
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
     for t in 0..80 {
         let first = h
-            .wrapping_add(BIG_SIGMA[1].of(e))
+            .wrapping_add(Sigma::Big1.of(e))
             .wrapping_add(choice(e, f, g))
             .wrapping_add(K[t])
             .wrapping_add(w[t]);
-        let second = BIG_SIGMA[0].of(a).wrapping_add(majority(a, b, c));
+        let second = Sigma::Big0.of(a).wrapping_add(majority(a, b, c));
         (h, g, f, e) = (g, f, e, d.wrapping_add(first));
         (d, c, b, a) = (c, b, a, first.wrapping_add(second));
     }

@@ -17,7 +17,8 @@
 //!            least such i would make S an odd multiple of 2^i. So no lane has the wrong root
 //!            Then X = -L Y and |X| < L, so that X = Y = 0: the two rounds' sums hold separately
 //! Assumes    All bits are bits; the sum that reads the cells is bound
-//! Cost       64 rows each for two rounds, one of Ch's in the place of the sum's equality
+//! Cost       One row a lane for two rounds, one of Ch's in the place of the sum's equality. Lanes in
+//!            which the sigmas' stars carry Ch or Maj have no cell here
 //! Prover     z is one of four numbers below 2^73. Ch's stands on the third side only
 //! Source     FIPS 180-4, section 4.1.3
 
@@ -37,7 +38,8 @@ pub(super) fn second() -> Fr {
 /// Two rounds' Ch or Maj, one cell per lane.
 #[derive(Clone, Debug)]
 pub(super) struct Packed {
-    cells: Vec<Wire>,
+    /// With their lanes.
+    cells: Vec<(usize, Wire)>,
     next: u64,
 }
 
@@ -48,19 +50,20 @@ impl Packed {
     }
 
     /// `lin + k * sum of 2^i z_i`, over the lanes that have a cell.
-    pub(super) fn add_scaled(&self, lin: &mut Lin, mut k: Fr) {
-        for cell in &self.cells {
-            cell.add_scaled(lin, k);
-            k.double_in_place();
+    pub(super) fn add_scaled(&self, lin: &mut Lin, k: Fr) {
+        for (i, cell) in &self.cells {
+            cell.add_scaled(lin, k * weight(*i));
         }
     }
 }
 
-/// Cells of `Ch(e, f, h)` and `Ch(u, e, f)` for all lanes but 63, which is left to [`bind_choice`].
-pub(super) fn choices(g: &mut Builder, [e, f, h]: [&Word; 3], u: &Word) -> Packed {
+/// Cells of `Ch(e, f, h)` and `Ch(u, e, f)` in these lanes, but for 63, which is left to
+/// [`bind_choice`].
+pub(super) fn choices(g: &mut Builder, [e, f, h]: [&Word; 3], u: &Word, lanes: u64) -> Packed {
     let now = choice(e.value(), f.value(), h.value());
     let next = choice(u.value(), e.value(), f.value());
-    pack(["ch_pair", "ch"], g, [now, next], 63, |i, z| {
+    let lanes = lanes & !(1 << 63);
+    pack(["ch_pair", "ch"], g, [now, next], lanes, |i, z| {
         choice_sides([e, f, h, u].map(|word| word.bit(i)), Fr::ONE, z)
     })
 }
@@ -77,11 +80,11 @@ pub(super) fn bind_choice(
     });
 }
 
-/// Cells of `Maj(a, b, c)` and `Maj(u, a, b)`.
-pub(super) fn majorities(g: &mut Builder, [a, b, c]: [&Word; 3], u: &Word) -> Packed {
+/// Cells of `Maj(a, b, c)` and `Maj(u, a, b)` in these lanes.
+pub(super) fn majorities(g: &mut Builder, [a, b, c]: [&Word; 3], u: &Word, lanes: u64) -> Packed {
     let now = majority(a.value(), b.value(), c.value());
     let next = majority(u.value(), a.value(), b.value());
-    pack(["maj_pair", "maj"], g, [now, next], 64, |i, z| {
+    pack(["maj_pair", "maj"], g, [now, next], lanes, |i, z| {
         majority_sides([a, b, c, u].map(|word| word.bit(i)), z)
     })
 }
@@ -93,11 +96,11 @@ pub(super) fn choice_of_known(g: &Builder, e: &Word, [f, h]: [u64; 2]) -> Pieces
         let k = 1 << i;
         match (f >> i & 1 == 1, h >> i & 1 == 1) {
             (false, false) => {}
-            (true, true) => pieces.add_constant(k),
+            (true, true) => pieces.add_bit(g, k, true.into()),
             (true, false) => pieces.add_bit(g, k, e.bit(i)),
             (false, true) => {
-                pieces.add_constant(k);
-                pieces.add_bit(g, -k, e.bit(i));
+                let k = pieces.flipped(k, true);
+                pieces.add_bit(g, k, e.bit(i));
             }
         }
     }
@@ -122,12 +125,12 @@ fn pack(
     [kind, name]: [&'static str; 2],
     g: &mut Builder,
     [now, next]: [u64; 2],
-    lanes: usize,
+    lanes: u64,
     row: impl Fn(usize, Lin) -> (Lin, Lin, Lin),
 ) -> Packed {
     let values = [false, true].map(|second| [false, true].map(|first| value(first, second)));
     let mut told = next;
-    let cells = (0..lanes).map(|i| {
+    let cells = (0..64).filter(|i| lanes >> i & 1 == 1).map(|i| {
         let bit = |word: u64| usize::from(word >> i & 1 == 1);
         let honest = values[bit(next)][bit(now)];
         let z = g.hint(kind, honest);
@@ -136,7 +139,7 @@ fn pack(
             told = told & !(1 << i) | u64::from(second) << i;
         }
         g.row_with(format_args!("{name}[{i}]"), || row(i, z.into()));
-        z
+        (i, z)
     });
     let cells = cells.collect();
     Packed { cells, next: told }

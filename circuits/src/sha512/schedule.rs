@@ -4,15 +4,16 @@
 //! Witness    The exclusive ors of both sigmas; bits and quotient of each word
 //! Bind       The last row of the exclusive ors, its cell replaced by what the sum leaves for it
 //! Assumes    The block's bits are bits
-//! Cost       188 rows for a word of which nothing is known: 57 + 58 lanes of three bits, 13 of two
-//!            in 7 rows, 64 bits, 2 bits of the quotient. The last two words are never decomposed:
-//!            nothing but a round reads them, which reduces its sum anyhow; 121 rows each
+//! Cost       183 rows for a word of which nothing is known: 57 + 58 lanes of three bits, which carry
+//!            10 of the 13 lanes of two, 2 rows for the rest, 64 bits, 2 bits of the quotient. The
+//!            last two words are never decomposed: nothing but a round reads them, which reduces its
+//!            sum anyhow; 117 rows each
 //! Source     FIPS 180-4, section 6.4.2, step 1
 
 use super::bits::Word;
-use super::native::SMALL_SIGMA;
+use super::native::Sigma;
 use super::sum::{Kind, Pieces, Sum};
-use super::xor::{Top, xor, xor_but_last};
+use super::xor::{Top, Xor};
 use crate::ground::Builder;
 
 /// A word of a block, with what can be prepared once for many blocks that share it.
@@ -32,7 +33,7 @@ impl Input {
 
     /// Pays for the rows of `s0(word)` here, not in every schedule that reads it.
     pub(super) fn prepared(g: &mut Builder, word: Word) -> Self {
-        let small_sigma = xor(g, &[(SMALL_SIGMA[0], &word)], Top::Closed);
+        let small_sigma = Xor::of(&[(Sigma::Small0, &word)]).all(g).pieces;
         Self {
             word,
             small_sigma: Some(small_sigma),
@@ -70,15 +71,19 @@ impl Schedule {
 
     fn extend(&mut self, g: &mut Builder, t: usize, prepared: Option<&Pieces>) {
         let operands = [
-            (SMALL_SIGMA[1], &self.words[t - 2]),
-            (SMALL_SIGMA[0], &self.words[t - 15]),
+            (Sigma::Small1, &self.words[t - 2]),
+            (Sigma::Small0, &self.words[t - 15]),
         ];
         if t >= DECOMPOSED {
-            self.open.push(xor(g, &operands, Top::Open));
+            let xor = Xor {
+                top: Top::Open,
+                ..Xor::of(&operands)
+            };
+            self.open.push(xor.all(g).pieces);
             return;
         }
         let operands = &operands[..if prepared.is_some() { 1 } else { 2 }];
-        let held = xor_but_last(g, operands, Top::Closed);
+        let held = Xor::of(operands).but_last(g);
         let mut sum = Sum::new()
             .plus(&self.words[t - 7])
             .plus(&self.words[t - 16]);

@@ -10,7 +10,7 @@
 //!            The equality costs none where it takes the place of a cell: see `Held`
 
 use ark_bn254::Fr;
-use ark_ff::{Field, PrimeField};
+use ark_ff::{AdditiveGroup, Field, PrimeField};
 
 use super::bits::{Bool, Word};
 use crate::ground::{Bit, Builder, Lin, Term, Wire, pow2};
@@ -43,60 +43,76 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn add_constant(&mut self, k: i128) {
-        self.constant += k;
-        self.value += k;
-        self.min += k;
-        self.max += k;
-    }
-
     /// Adds `k * bit`.
     pub(super) fn add_bit(&mut self, g: &Builder, k: i128, bit: Bool) {
+        self.add_bool(g, k, bit);
         match bit {
-            Bool::Constant(false) => {}
-            Bool::Constant(true) => self.add_constant(k),
-            Bool::Cell(cell) => {
-                self.add(k, i128::from(bit.value()), [0, 1]);
-                self.push(g, || integer(k), Cell::Bit(cell));
-            }
+            Bool::Constant(one) => self.claim(k, [i128::from(one); 2]),
+            Bool::Cell(_) => self.claim(k, [0, 1]),
         }
-    }
-
-    /// Adds `k * wire`, where the wire is for the prover the integer `value` within `range`.
-    pub(super) fn add_wire(
-        &mut self,
-        g: &Builder,
-        k: i128,
-        wire: Wire,
-        value: i128,
-        range: [i128; 2],
-    ) {
-        self.add(k, value, range);
-        self.push(g, || integer(k), Cell::Wire(wire));
     }
 
     /// Adds `k * value`, an integer within `range` for which the caller vouches in another way.
     pub(super) fn add(&mut self, k: i128, value: i128, range: [i128; 2]) {
-        let [one, other] = range.map(|end| k * end);
         self.value += k * value;
+        self.claim(k, range);
+    }
+
+    /// Adds k if `flip`, and returns the weight that a bit z then has for `k * (z xor flip)`.
+    pub(super) fn flipped(&mut self, k: i128, flip: bool) -> i128 {
+        if !flip {
+            return k;
+        }
+        self.add_known(k);
+        self.claim(k, [1, 1]);
+        -k
+    }
+
+    /// Declares that pieces added without a range are k times an integer within `range`.
+    pub(super) fn claim(&mut self, k: i128, range: [i128; 2]) {
+        let [one, other] = range.map(|end| k * end);
         self.min += one.min(other);
         self.max += one.max(other);
     }
 
-    fn push(&mut self, g: &Builder, k: impl FnOnce() -> Fr, cell: Cell) {
-        if g.is_recording() {
-            self.terms.push((k(), cell));
+    /// Adds `k * bit`, of which the caller declares the range.
+    pub(super) fn add_bool(&mut self, g: &Builder, k: i128, bit: Bool) {
+        match bit {
+            Bool::Constant(one) => self.add_known(k * i128::from(one)),
+            Bool::Cell(cell) => self.add_term(g, k, Cell::Bit(cell), i128::from(bit.value())),
         }
+    }
+
+    /// Adds `k * cell`, the cell being for the prover the integer `value`. The caller declares the
+    /// range.
+    pub(super) fn add_term(&mut self, g: &Builder, k: i128, cell: Cell, value: i128) {
+        self.value += k * value;
+        if g.is_recording() {
+            self.terms.push((integer(k), cell));
+        }
+    }
+
+    /// Adds a constant, of which the caller declares the range.
+    pub(super) fn add_known(&mut self, k: i128) {
+        self.constant += k;
+        self.value += k;
     }
 
     fn add_scaled(&self, lin: &mut Lin, k: Fr) {
         for (own, cell) in &self.terms {
-            match cell {
-                Cell::Bit(bit) => bit.add_scaled(lin, k * own),
-                Cell::Wire(wire) => wire.add_scaled(lin, k * own),
-            }
+            cell.add_scaled(lin, k * own);
         }
         *lin += k * integer(self.constant);
+    }
+}
+
+impl Cell {
+    /// `lin + k * self`.
+    pub(super) fn add_scaled(self, lin: &mut Lin, k: Fr) {
+        match self {
+            Self::Bit(bit) => bit.add_scaled(lin, k),
+            Self::Wire(wire) => wire.add_scaled(lin, k),
+        }
     }
 }
 
@@ -147,9 +163,11 @@ impl<'a> Sum<'a> {
         self
     }
 
-    /// Adds a word that stands in other cells, which the caller adds to the row.
-    pub(super) fn elsewhere(mut self, value: u64) -> Self {
-        self.rest.add(1, i128::from(value), WORD);
+    /// Adds the bits in `lanes` of a word that stands in other cells, which the caller adds to the
+    /// row.
+    pub(super) fn elsewhere(mut self, value: u64, lanes: u64) -> Self {
+        let range = [0, i128::from(lanes)];
+        self.rest.add(1, i128::from(value & lanes), range);
         self
     }
 
@@ -160,6 +178,11 @@ impl<'a> Sum<'a> {
     /// The sum, with what the circuit knows reduced modulo 2^64.
     pub(super) fn value(&self) -> i128 {
         self.known() + self.rest.value
+    }
+
+    /// What the sum can be.
+    pub(super) fn range(&self) -> [i128; 2] {
+        [self.rest.min, self.rest.max].map(|end| self.known() + end)
     }
 
     /// The sum's last 64 bits, if the circuit fixes every addend.
@@ -192,8 +215,7 @@ impl<'a> Sum<'a> {
     }
 
     fn reduce_with(&self, g: &mut Builder, kind: Kind, drop_lowest: bool) -> Reduced {
-        let known = self.known();
-        let (min, max) = (known + self.rest.min, known + self.rest.max);
+        let [min, max] = self.range();
         let total = self.value();
         let low = min.div_euclid(WRAP);
         let span = max.div_euclid(WRAP) - low;
@@ -269,25 +291,40 @@ impl Reduced {
 
 /// An integer as a field element.
 pub(super) fn integer(n: i128) -> Fr {
-    let magnitude = Fr::from(n.unsigned_abs());
-    if n < 0 { -magnitude } else { magnitude }
+    let mut magnitude = n.unsigned_abs();
+    let mut sum = Fr::ZERO;
+    if magnitude.count_ones() > 8 {
+        sum = Fr::from(magnitude);
+    } else {
+        // Cells hold numbers of few bits, and adding those up is faster than converting.
+        while magnitude != 0 {
+            sum += pow2(magnitude.trailing_zeros());
+            magnitude &= magnitude - 1;
+        }
+    }
+    if n < 0 { -sum } else { sum }
 }
 
 fn low_word(n: i128) -> u64 {
     u64::try_from(n.rem_euclid(WRAP)).expect("a remainder modulo 2^64")
 }
 
-/// The integer in a cell that was to hold `honest`, if it is small; an honest prover's always is.
-pub(super) fn told(cell: Fr, honest: i128) -> i128 {
-    if cell == integer(honest) {
-        return honest;
+/// An advised cell that is to hold an integer, and the integer that it holds, for all that follows:
+/// another than `honest` if the hint is a lie, provided that it is small.
+pub(super) fn advise(g: &mut Builder, kind: &'static str, honest: i128) -> (Wire, i128) {
+    let value = integer(honest);
+    let wire = g.hint(kind, value);
+    let cell = wire.value();
+    if cell == value {
+        return (wire, honest);
     }
     let small = |f: Fr| match f.into_bigint().0 {
         [low, 0, 0, 0] => Some(i128::from(low)),
         _ => None,
     };
     let told = small(cell).or_else(|| small(-cell).map(|n| -n));
-    told.filter(|n| n.abs() < WRAP).unwrap_or(honest)
+    let told = told.filter(|n| n.abs() < WRAP);
+    (wire, told.unwrap_or(honest))
 }
 
 #[cfg(test)]
