@@ -23,10 +23,10 @@ pub struct NamedSize {
 pub const NAMED_SIZES: [NamedSize; 6] = [
     named(18, 4),
     named(19, 9),
-    named(20, 19),
-    named(21, 40),
-    named(22, 83),
-    named(23, 168),
+    named(20, 20),
+    named(21, 42),
+    named(22, 87),
+    named(23, 176),
 ];
 
 /// The smallest named size that holds this many signers; `None` when no circuit does.

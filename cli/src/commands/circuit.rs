@@ -44,10 +44,7 @@ pub(super) fn run(args: &CircuitArgs) -> Result<Report, Failure> {
             "proving_seconds_estimate",
             number((rows * MICROSECONDS_PER_ROW).div_ceil(1_000_000)),
         )
-        .fact(
-            "digest",
-            hex::encode(listing.matrices.digest()).as_str(),
-        )
+        .fact("digest", hex::encode(listing.matrices.digest()).as_str())
         .fact("gadgets", Value::Members(gadgets));
     if let Some(path) = &args.export {
         let existing = if args.force {
