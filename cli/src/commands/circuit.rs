@@ -71,7 +71,7 @@ fn marginal(chunk_bits: u32) -> usize {
         };
         circuit.record().rows()
     };
-    rows(2) - rows(1)
+    rows(4) - rows(3)
 }
 
 fn number(n: usize) -> Value {

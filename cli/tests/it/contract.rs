@@ -78,6 +78,7 @@ fn every_command_answers_in_json() {
             "verified",
         ),
         ("inspect net/public/genesis.json", "done"),
+        ("circuit --slots 1", "done"),
         ("completions bash", "done"),
         ("man", "done"),
         ("man --out pages", "done"),
@@ -102,6 +103,9 @@ fn every_command_answers_in_json() {
         "bundle open missing --key missing --out other",
         "genesis check --set missing --anchor missing --key missing",
         "certificate check missing --set missing --chain local-0000000000000000",
+        "circuit",
+        "circuit --slots 0",
+        "circuit --slots 257",
         "inspect missing",
         "completions cobol",
         "man --out pages",
@@ -113,6 +117,30 @@ fn every_command_answers_in_json() {
         let answer = sandbox.json(line);
         assert_eq!(answer["verdict"], "usage", "{line}: {answer}");
     }
+}
+
+#[test]
+fn a_circuit_tells_its_cost_and_is_exported_once() {
+    let sandbox = Sandbox::new();
+    let answer = sandbox.json("circuit --slots 3 --export three.r1cs");
+    let cost = &answer["result"];
+    let figure = |name: &str| cost[name].as_u64().unwrap();
+    assert_eq!(figure("slots"), 3);
+    assert_eq!(
+        figure("fixed_rows") + 3 * figure("rows_per_slot"),
+        figure("rows")
+    );
+    assert!(figure("rows") <= figure("domain") && figure("domain") <= 1 << 18);
+    assert!(figure("committed") > 0 && figure("instance_rows") > 0);
+    let gadgets = cost["gadgets"].as_object().unwrap();
+    let sum: u64 = gadgets.values().map(|rows| rows.as_u64().unwrap()).sum();
+    assert_eq!(sum, figure("rows"));
+    let rows = std::fs::read(sandbox.path("three.r1cs")).unwrap();
+    assert!(rows.starts_with(b"r1cs"));
+    let names = std::fs::read_to_string(sandbox.path("three.sym")).unwrap();
+    assert!(names.contains("main.slot[2].sha512"));
+    let again = sandbox.json("circuit --slots 3 --export three.r1cs");
+    assert_eq!(again["verdict"], "usage");
 }
 
 #[test]
