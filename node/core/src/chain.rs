@@ -83,6 +83,9 @@ pub enum Refusal {
 /// Why a certified block does not extend the chain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertifiedError {
+    /// The header is another chain's.
+    #[error("the header is another chain's")]
+    WrongChain,
     /// The certificate is for another block.
     #[error("the certificate is for another block")]
     WrongBlock,
@@ -372,6 +375,12 @@ impl<A: App> Chain<A> {
         build: &B,
         block: &FinalBlock,
     ) -> Result<(), CertifiedError> {
+        // Another chain's block may be certified by the same keys; it says nothing of this chain.
+        if block.block.header().chain_id != self.tip.header.chain_id
+            && !build.lacks(Defect::ChainUnbound)
+        {
+            return Err(CertifiedError::WrongChain);
+        }
         self.certified_by(scheme, build, block, &self.tip.set)?;
         match self.mismatch(build, block.block.header()) {
             Some(field) => Err(CertifiedError::Diverged(field)),
@@ -456,6 +465,8 @@ impl<A: App> Chain<A> {
             .sets
             .get(&signs_next)
             .or_else(|| self.sets.get(&header.next_validators));
+        // Only a core without that defence gets here with a set that is not open.
+        let set = set.or(build.lacks(Defect::SetUnopened).then_some(&self.tip.set));
         let set = set.cloned();
         let set = set.expect("a height is left only when the set after it was opened");
         self.tip = Tip {

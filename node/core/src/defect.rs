@@ -87,6 +87,10 @@ pub enum Defect {
     RequestsKept,
     /// The pool takes what it is given.
     PoolUnbounded,
+    /// Votes of any view are kept.
+    WindowUnbounded,
+    /// Messages of the next height are kept, however many.
+    BufferUnbounded,
     /// Bad signatures cost a peer nothing.
     NoPenalty,
     /// A disk error is retried, and the vote sent.

@@ -1,11 +1,14 @@
 //! Proof that a validator is faulty: `docs/consensus.md#evidence`.
 
+use quorate_verifier::certificate::CommitVote;
 use quorate_verifier::encoding::{Canonical, DecodeError, Reader};
 use quorate_verifier::header::Header;
 use quorate_verifier::primitives::Digest;
+use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::signature::{Signature, VoteKey};
 
 use crate::ballot::{Ballot, Choice, Slot, Step, read_claim, write_claim};
+use crate::block::FinalBlock;
 use crate::scheme::Scheme;
 
 /// Two signatures by one validator in one slot. It names a signer: for operators only.
@@ -38,6 +41,33 @@ pub enum EvidenceError {
     /// A signature does not hold.
     #[error("a signature does not hold")]
     Signature,
+}
+
+/// The validators of `set` that committed to both of two final blocks of one height, with proof.
+/// If the blocks were committed in different views, nobody has signed twice in one slot, and the
+/// answer is empty: the two certificates themselves show that a third is faulty.
+pub fn culprits(set: &ValidatorSet, first: &FinalBlock, second: &FinalBlock) -> Vec<DoubleVote> {
+    let (one, other) = (&first.certificate, &second.certificate);
+    if one.view() != other.view() || first.block.height() != second.block.height() {
+        return Vec::new();
+    }
+    let slot = Slot {
+        height: first.block.height(),
+        view: one.view(),
+        step: Step::Commit,
+    };
+    let headers = (first.block.header().clone(), second.block.header().clone());
+    let both = |vote: &CommitVote| {
+        let again = other.votes().iter().find(|v| v.index == vote.index)?;
+        Some(DoubleVote {
+            key: set.get(vote.index)?.key.clone(),
+            slot,
+            first: (Choice::Block(one.block()), vote.signature),
+            second: (Choice::Block(other.block()), again.signature),
+            headers: Some(Box::new(headers.clone())),
+        })
+    };
+    one.votes().iter().filter_map(both).collect()
 }
 
 impl DoubleVote {

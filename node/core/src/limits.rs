@@ -34,11 +34,17 @@ pub const BLOCKS_PER_ANSWER: usize = 16;
 pub const ANSWER_BYTES: usize = 4 << 20;
 /// The same peer is not served from the same height again sooner, in ms.
 pub const SERVE_AGAIN_MS: u64 = 50;
+/// The same peer is not served at all sooner, in ms.
+pub const SERVE_MS: u64 = 10;
 /// A question of state transfer is put to another peer after this long, in ms.
 pub const ASK_AGAIN_MS: u64 = 100;
 /// Digests of recent headers that are remembered to see a fork.
 pub const RECENT_HEADERS: usize = 64;
 
+/// Headers of one height that are kept for evidence.
+pub const HEADERS_HELD: usize = 16;
+/// Largest opening of a validator set.
+pub const SET_BYTES_MAX: usize = 16 << 10;
 /// Opened validator sets that are kept for changes to come.
 pub const SETS_HELD: usize = 16;
 /// Proofs of double votes that are kept.

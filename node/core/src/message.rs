@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use quorate_verifier::encoding::{Canonical, DecodeError, Reader, write_length};
+use quorate_verifier::encoding::{Canonical, DecodeError, Reader, write_bytes, write_length};
 use quorate_verifier::primitives::{Digest, Height, View};
 use quorate_verifier::set::{SetCommitment, ValidatorSet};
 use quorate_verifier::signature::Signature;
 
 use crate::ballot::{Ballot, PreparedClaim, ReportBody, Step, read_claim, write_claim};
 use crate::block::{Block, FinalBlock};
-use crate::limits::{BLOCKS_PER_ANSWER, VOTES_MAX};
+use crate::limits::{BLOCKS_PER_ANSWER, SET_BYTES_MAX, VOTES_MAX};
 use crate::request::Request;
 
 /// A prepare or a commit.
@@ -126,6 +126,49 @@ pub enum Fetch {
     Set(SetCommitment),
 }
 
+/// The opening of a set commitment. What came over a link is kept as bytes until it is wanted:
+/// checking the keys of a set costs a scalar multiplication each.
+#[derive(Clone, Debug)]
+pub enum SetOpening {
+    /// Checked.
+    Open(Arc<ValidatorSet>),
+    /// As it came.
+    Bytes(Arc<[u8]>),
+}
+
+impl SetOpening {
+    /// Of a checked set.
+    pub const fn of(set: Arc<ValidatorSet>) -> Self {
+        Self::Open(set)
+    }
+
+    /// The checked set.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names the rule of sets that is broken.
+    pub fn open(&self) -> Result<Arc<ValidatorSet>, DecodeError> {
+        match self {
+            Self::Open(set) => Ok(set.clone()),
+            Self::Bytes(bytes) => ValidatorSet::from_bytes(bytes).map(Arc::new),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Open(set) => set.to_bytes(),
+            Self::Bytes(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl PartialEq for SetOpening {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for SetOpening {}
+
 /// A signed status report, for a replica that rejoins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -157,7 +200,7 @@ pub enum Message {
     /// A block that was asked for.
     Block(Arc<Block>),
     /// A set that was asked for: over authenticated links only, never in a payload.
-    Set(Arc<ValidatorSet>),
+    Set(SetOpening),
     /// Asks for a report under this nonce.
     Probe(u64),
     /// A report.
@@ -207,7 +250,10 @@ impl Canonical for Message {
                 blocks.iter().for_each(|block| block.write(out));
             }
             Self::Block(block) => tagged(out, BLOCK, &**block),
-            Self::Set(set) => tagged(out, SET, &**set),
+            Self::Set(set) => {
+                out.push(SET);
+                write_bytes(out, &set.bytes());
+            }
             Self::Probe(nonce) => {
                 out.push(PROBE);
                 out.extend_from_slice(&nonce.to_le_bytes());
@@ -237,7 +283,9 @@ impl Canonical for Message {
                 FinalBlock::read(r).map(Arc::new)
             })?),
             BLOCK => Self::Block(Block::read(input).map(Arc::new)?),
-            SET => Self::Set(ValidatorSet::read(input).map(Arc::new)?),
+            SET => Self::Set(SetOpening::Bytes(
+                input.bytes("set opening", SET_BYTES_MAX)?.into(),
+            )),
             PROBE => Self::Probe(input.u64("nonce")?),
             REPORT => {
                 let body = ReportBody {

@@ -257,7 +257,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             Message::Fetch(Fetch::Set(set)) => self.on_fetch_set(from, &set),
             Message::Blocks(blocks) => self.on_blocks(from, blocks),
             Message::Block(block) => self.on_block(from, block),
-            Message::Set(set) => self.on_set(from, set),
+            Message::Set(set) => self.on_set(from, &set),
             Message::Probe(nonce) => self.on_probe(from, nonce),
             Message::Report(report) => self.on_report(from, report),
         }
@@ -432,6 +432,16 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         self.effects
             .push(Effect::Persist(Record::Evidence(proof.clone())));
         self.effects.push(Effect::Evidence(proof));
+    }
+
+    /// Whether a double vote of a member in this slot is proved already.
+    fn is_accused(&self, signer: u16, slot: Slot) -> bool {
+        let member = self.round.member(signer);
+        member.is_some_and(|m| {
+            self.evidence
+                .iter()
+                .any(|e| e.key == m.key && e.slot == slot)
+        })
     }
 
     fn halt(&mut self, why: Halt) {

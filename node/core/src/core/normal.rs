@@ -11,7 +11,7 @@ use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::signature::Signature;
 
 use super::round::{Mode, Proposal, Proposing};
-use super::{Core, Decision, Effect, Fault, Halt, Peer};
+use super::{Core, Decision, Effect, Fault, Halt, Peer, PoolError};
 use crate::app::App;
 use crate::ballot::{Ballot, Choice, Slot, Step};
 use crate::block::{Block, FinalBlock};
@@ -22,7 +22,7 @@ use crate::limits::{CLOCK_DRIFT_MS, UNSEEN_COMMITS, VIEWS_AHEAD, VIEWS_BEHIND};
 use crate::message::{Message, Opening, PrePrepare, Prepared, Vote};
 use crate::quorum::{Tally, is_quorum};
 use crate::record::Record;
-use crate::request::{Payload, payload_salt};
+use crate::request::{Payload, Request, payload_salt};
 use crate::scheme::Scheme;
 use crate::time::Tick;
 
@@ -40,16 +40,6 @@ pub(super) struct Closing {
 impl Closing {
     fn certificate(&self) -> CommitCertificate {
         certificate_of(self.block, self.view, &self.tally)
-    }
-
-    /// The signing set and the signature of one validator, for evidence of a fork.
-    pub(super) fn vote(&self, height: Height, signer: u16) -> Option<(View, Digest, Signature)> {
-        let vote = self.tally.get(signer).filter(|_| height == self.height)?;
-        Some((self.view, self.block, *vote))
-    }
-
-    pub(super) fn header(&self) -> Option<&Header> {
-        self.headers.get(&self.block)
     }
 }
 
@@ -237,8 +227,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                 .move_to(view, Mode::Active, self.now.tick, timing.resend_ms);
             self.round.deadline = Some(self.now.tick.plus(self.view_length(view)));
         }
-        let header = message.block.header().clone();
-        self.round.headers.insert(message.block.digest(), header);
+        self.round.note_header(&message.block);
         self.round.proposed = Some(self.now.tick);
         self.round.proposal = Some(Proposal {
             from,
@@ -249,13 +238,16 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
 
     fn second_pre_prepare(&mut self, from: Peer, first: &PrePrepare, second: Arc<PrePrepare>) {
         let primary = self.primary(second.view);
+        if self.is_accused(primary, second.ballot().slot)
+            && !self.build.lacks(Defect::SecondPrepare)
+        {
+            return;
+        }
         if let Err(fault) = self.verify(primary, &second.ballot(), &second.signature) {
             return self.blame(from, fault);
         }
         let ballot = second.ballot();
-        self.round
-            .headers
-            .insert(second.block.digest(), second.block.header().clone());
+        self.round.note_header(&second.block);
         self.accuse_member(
             primary,
             ballot.slot,
@@ -338,11 +330,18 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                     proposal.refused = true;
                 }
                 if let Some(from) = from {
-                    self.blame(from, refusal.into());
+                    self.on_refused(from, refusal);
                 }
             }
         }
         true
+    }
+
+    fn on_refused(&mut self, from: Peer, refusal: Refusal) {
+        if refusal == Refusal::Field("parent") {
+            self.ask_for_other(from, self.chain.tip().header.height);
+        }
+        self.blame(from, refusal.into());
     }
 
     fn accept(&mut self, block: Arc<Block>) {
@@ -395,7 +394,8 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             Ordering::Equal => {}
         }
         let (view, own) = (vote.view.get(), self.round.view.get());
-        if view.saturating_add(VIEWS_BEHIND) < own || view > own.saturating_add(VIEWS_AHEAD) {
+        let far = view.saturating_add(VIEWS_BEHIND) < own || view > own.saturating_add(VIEWS_AHEAD);
+        if far && !self.build.lacks(Defect::WindowUnbounded) {
             return; // too far from the present view
         }
         let news = match vote.step {
@@ -424,7 +424,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         let Some((block, signature)) = made else {
             return true;
         };
-        if block != vote.block {
+        if block != vote.block && !self.is_accused(vote.signer, vote.ballot().slot) {
             if let Err(fault) = self.verify(vote.signer, &vote.ballot(), &vote.signature) {
                 self.blame(from, fault);
                 return false;
@@ -601,7 +601,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             .get(&(view, digest))
             .cloned()
             .unwrap_or_default();
-        self.round.headers.insert(digest, block.header().clone());
+        self.round.note_header(&block);
         self.decide(block, view, tally);
         true
     }
@@ -621,6 +621,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             self.chain.execute(&self.scheme, &self.build, &block.block);
         let clients = block.block.payload().requests.iter().map(|r| r.client);
         self.pool.prune(self.chain.app(), clients);
+        for request in self.pool.expel(self.chain.app()) {
+            let why = self.chain.app().admit(&request).err().unwrap_or_default();
+            let error = PoolError::NotAdmitted(why);
+            let Request {
+                client, sequence, ..
+            } = *request;
+            self.effects.push(Effect::Reject(client, sequence, error));
+        }
         self.closing = Some(Closing {
             height: self.round.height,
             view,

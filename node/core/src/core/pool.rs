@@ -215,6 +215,31 @@ impl Pool {
         batch
     }
 
+    /// Drops requests that the application would not admit any more; answers them.
+    pub(crate) fn expel<A: App>(&mut self, app: &A) -> Vec<Arc<Request>> {
+        let next = |key: &ClientKey| {
+            app.client(key)
+                .map(|client| client.sequence.saturating_add(1))
+        };
+        let refused = |(key, requests): (&ClientKey, &BTreeMap<u64, Arc<Request>>)| {
+            let first = requests.get(&next(key)?)?;
+            app.admit(first).is_err().then(|| first.clone())
+        };
+        let expelled: Vec<_> = self.waiting.iter().filter_map(refused).collect();
+        for request in &expelled {
+            if let Some(requests) = self.waiting.get_mut(&request.client) {
+                requests.remove(&request.sequence);
+                if requests.is_empty() {
+                    self.waiting.remove(&request.client);
+                }
+            }
+            self.bytes -= request.size();
+            self.count -= 1;
+            self.local.remove(&(request.client, request.sequence));
+        }
+        expelled
+    }
+
     /// Requests of local clients that still wait, the oldest sequences first.
     pub(crate) fn local(&self, count: usize) -> Vec<Arc<Request>> {
         let find = |(client, sequence): &(ClientKey, u64)| {

@@ -45,7 +45,7 @@ pub(super) struct Resume {
 #[derive(Clone, Debug)]
 struct Rejoin {
     nonce: u64,
-    /// By key: the reports that are not confirmed by the own chain yet, and those that are.
+    /// By key: the last report.
     reports: BTreeMap<[u8; 32], (Height, Digest)>,
 }
 
@@ -254,28 +254,33 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             height: tip.header.height,
             header: tip.digest,
         };
-        self.peers.entry(from).or_default();
-        if self.round.me.is_some() && self.resume.rejoin.is_none() {
+        if self.round.me.is_some() && self.resume.rejoin.is_none() && self.may_answer(from) {
+            self.peers.entry(from).or_default().probe = Some(nonce);
             self.effects.push(Effect::Sign(Unsigned::Report(body)));
         }
     }
 
     pub(super) fn on_signed_report(&mut self, body: ReportBody, signature: Signature) {
-        if let Some(signer) = self.round.me {
-            self.send(
-                Recipients::All,
-                Message::Report(Report {
-                    body,
-                    signer,
-                    signature,
-                }),
-            );
+        let Some(signer) = self.round.me else { return };
+        let report = Message::Report(Report {
+            body,
+            signer,
+            signature,
+        });
+        let asked = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.probe == Some(body.nonce));
+        let asked: Vec<_> = asked.map(|(name, _)| *name).collect();
+        for peer in asked {
+            self.send(Recipients::One(peer), report.clone());
         }
     }
 
     pub(super) fn on_report(&mut self, from: Peer, report: Report) {
-        if self.resume.nonce() != Some(report.body.nonce) {
-            return; // for another replica, or an old one
+        let height = report.body.height;
+        if self.resume.nonce() != Some(report.body.nonce) || height >= self.round.height {
+            return; // for another replica, or to be asked again once the chain is here
         }
         let Some(member) = self.round.member(report.signer) else {
             return;
@@ -283,12 +288,16 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         let bytes = report.body.signed_bytes(&self.signing_context());
         let key = member.key.clone();
         if !self.scheme.verify(&key, &bytes, &report.signature) {
-            return self.blame(from, Fault::Signature);
+            // The place may be one in an earlier set.
+            if height.next() == Some(self.round.height) {
+                self.blame(from, Fault::Signature);
+            }
+            return;
         }
         if let Some(rejoin) = &mut self.resume.rejoin {
             rejoin
                 .reports
-                .insert(*key.as_bytes(), (report.body.height, report.body.header));
+                .insert(*key.as_bytes(), (height, report.body.header));
         }
         self.confirm_reports();
     }

@@ -12,7 +12,7 @@ use quorate_verifier::signature::VoteKey;
 use super::Peer;
 use crate::ballot::{Choice, Slot};
 use crate::block::Block;
-use crate::limits::BLOCKS_HELD;
+use crate::limits::{BLOCKS_HELD, HEADERS_HELD};
 use crate::message::{Message, Opening, PrePrepare, Prepared, ViewChange};
 use crate::quorum::{OneEach, Tally};
 use crate::time::Tick;
@@ -145,6 +145,13 @@ impl Round {
 
     pub(crate) fn block(&self, digest: &Digest) -> Option<&Arc<Block>> {
         self.blocks.iter().find(|block| block.digest() == *digest)
+    }
+
+    /// Keeps a header that this height's primary signed, so that double commits can be shown.
+    pub(crate) fn note_header(&mut self, block: &Block) {
+        if self.headers.len() < HEADERS_HELD {
+            self.headers.insert(block.digest(), block.header().clone());
+        }
     }
 
     /// Keeps a judged block, and drops an older one when there are too many.

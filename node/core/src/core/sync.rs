@@ -8,15 +8,13 @@ use quorate_verifier::set::{SetCommitment, ValidatorSet};
 
 use super::{Core, Effect, Fault, Halt, Peer, Recipients};
 use crate::app::App;
-use crate::ballot::{Ballot, Choice, Step};
 use crate::block::{Block, FinalBlock};
 use crate::chain::{CertifiedError, Refusal};
 use crate::defect::{Build, Defect};
-use crate::evidence::DoubleVote;
 use crate::limits::{
-    ASK_AGAIN_MS, BLOCKS_HELD, NEXT_LARGE_PER_PEER, NEXT_VOTES_PER_PEER, SERVE_AGAIN_MS,
+    ASK_AGAIN_MS, BLOCKS_HELD, NEXT_LARGE_PER_PEER, NEXT_VOTES_PER_PEER, SERVE_AGAIN_MS, SERVE_MS,
 };
-use crate::message::{Fetch, Message};
+use crate::message::{Fetch, Message, SetOpening};
 use crate::quorum::Tally;
 use crate::record::Record;
 use crate::scheme::Scheme;
@@ -31,6 +29,10 @@ pub(super) struct PeerState {
     said: Tick,
     /// What it was last served, and when.
     served: Option<(Height, Tick)>,
+    /// When another question of it was last answered.
+    answered: Option<Tick>,
+    /// The nonce of its last probe.
+    pub(super) probe: Option<u64>,
     pub(super) marks: u32,
     pub(super) ignored_until: Option<Tick>,
 }
@@ -49,7 +51,7 @@ pub(super) struct NextBuffer {
 }
 
 impl NextBuffer {
-    fn keep(&mut self, from: Peer, message: Message) {
+    fn keep(&mut self, from: Peer, message: Message, bounded: bool) {
         let kept = self.kept.entry(from).or_default();
         let kind = |m: &Message| std::mem::discriminant(m);
         let limit = match message {
@@ -57,7 +59,7 @@ impl NextBuffer {
             _ => NEXT_LARGE_PER_PEER,
         };
         let same = kept.iter().filter(|m| kind(m) == kind(&message)).count();
-        if same < limit && !kept.contains(&message) {
+        if (same < limit || !bounded) && !kept.contains(&message) {
             kept.push(message);
         }
     }
@@ -86,7 +88,8 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         };
         self.note_height(from, height);
         if Some(height) == self.round.height.next() && !self.build.lacks(Defect::NextDropped) {
-            self.next.keep(from, message);
+            let bounded = !self.build.lacks(Defect::BufferUnbounded);
+            self.next.keep(from, message, bounded);
         }
     }
 
@@ -123,9 +126,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         };
         let own = self.chain.recent(below);
         if own.is_some_and(|(digest, _)| digest != header) {
-            // Another chain, or a fork: its certificate will tell.
-            self.send(Recipients::One(from), Message::Fetch(Fetch::Blocks(below)));
+            self.ask_for_other(from, below);
         }
+    }
+
+    /// A peer has another block at a height that is final here: its certificate will tell whether
+    /// this is a fork.
+    pub(super) fn ask_for_other(&mut self, from: Peer, height: Height) {
+        self.send(Recipients::One(from), Message::Fetch(Fetch::Blocks(height)));
     }
 
     /// Answers a peer that is behind, not too often.
@@ -135,9 +143,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         }
         let now = self.now.tick;
         let peer = self.peers.entry(to).or_default();
-        let again = peer
-            .served
-            .is_some_and(|(height, at)| height == from && now.since(at) < SERVE_AGAIN_MS);
+        let again = peer.served.is_some_and(|(height, at)| {
+            let pause = if height == from {
+                SERVE_AGAIN_MS
+            } else {
+                SERVE_MS
+            };
+            now.since(at) < pause
+        });
         if !again {
             peer.served = Some((from, now));
             self.effects.push(Effect::Serve { to, from });
@@ -176,9 +189,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                 }
             }
             let (content, view) = (block.block.clone(), block.certificate.view());
-            self.round
-                .headers
-                .insert(content.digest(), content.header().clone());
+            self.round.note_header(&content);
             self.decide(content, view, tally);
             self.round.timeless = self.build.lacks(Defect::TimerLost);
         }
@@ -199,6 +210,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         if own == block.block.digest() || self.build.lacks(Defect::ForkIgnored) {
             return;
         }
+        let chain = &self.chain.tip().header.chain_id;
+        if block.block.header().chain_id != *chain && !self.build.lacks(Defect::ChainUnbound) {
+            return self.blame(from, Fault::Blocks);
+        }
         let Some(set) = self.chain.set(&set).cloned() else {
             return;
         };
@@ -209,29 +224,6 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         {
             return self.blame(from, Fault::Blocks);
         }
-        for vote in block.certificate.votes() {
-            let (Some(closing), Some(member)) = (&self.closing, set.get(vote.index)) else {
-                continue;
-            };
-            let Some((view, digest, first)) = closing.vote(height, vote.index) else {
-                continue;
-            };
-            let Some(header) = closing
-                .header()
-                .filter(|_| view == block.certificate.view())
-            else {
-                continue; // in two views one validator may commit to two blocks only if it lies,
-                // but two signatures in two slots do not show it
-            };
-            let proof = DoubleVote {
-                key: member.key.clone(),
-                slot: Ballot::block(Step::Commit, height, view, digest).slot,
-                first: (Choice::Block(digest), first),
-                second: (Choice::Block(block.block.digest()), vote.signature),
-                headers: Some(Box::new((header.clone(), block.block.header().clone()))),
-            };
-            self.accuse(proof);
-        }
         self.halt(Halt::Fork(block.clone()));
     }
 
@@ -239,7 +231,9 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         if height < self.round.height {
             return self.serve(from, height);
         }
-        if let Some(block) = self.round.block(block).cloned() {
+        if let Some(block) = self.round.block(block).cloned()
+            && self.may_answer(from)
+        {
             self.send(Recipients::One(from), Message::Block(block));
         }
     }
@@ -273,18 +267,34 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     }
 
     pub(super) fn on_fetch_set(&mut self, from: Peer, set: &SetCommitment) {
-        if let Some(set) = self.chain.set(set).cloned() {
-            self.send(Recipients::One(from), Message::Set(set));
+        if let Some(set) = self.chain.set(set).cloned()
+            && self.may_answer(from)
+        {
+            self.send(Recipients::One(from), Message::Set(SetOpening::of(set)));
         }
     }
 
-    pub(super) fn on_set(&mut self, from: Peer, set: Arc<ValidatorSet>) {
-        match self.wanted_set {
-            Some((wanted, _)) if wanted == set.commitment() => {
+    /// Whether a peer's question may cost something again.
+    pub(super) fn may_answer(&mut self, peer: Peer) -> bool {
+        let now = self.now.tick;
+        let peer = self.peers.entry(peer).or_default();
+        let again = peer.answered.is_some_and(|at| now.since(at) < SERVE_MS);
+        if !again {
+            peer.answered = Some(now);
+        }
+        !again
+    }
+
+    /// An opening is decoded only if it is wanted: checking the keys of a set takes a while.
+    pub(super) fn on_set(&mut self, from: Peer, opening: &SetOpening) {
+        let Some((wanted, _)) = self.wanted_set else {
+            return; // a second answer, or nobody asked
+        };
+        match opening.open() {
+            Ok(set) if set.commitment() == wanted => {
                 self.wanted_set = None;
                 self.open_set(set);
             }
-            _ if self.chain.set(&set.commitment()).is_some() => {} // a second answer
             _ => self.blame(from, Fault::Unasked),
         }
     }
@@ -300,13 +310,13 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     /// Whether the set that signs the height after this one is open; if not, it is asked for.
     pub(super) fn next_set_is_open(&mut self) -> bool {
         let next = self.chain.tip().next;
-        if self.chain.set(&next).is_some() {
+        if self.chain.set(&next).is_some() || self.build.lacks(Defect::SetUnopened) {
             return true;
         }
         if self.wanted_set.is_none_or(|(wanted, _)| wanted != next) {
             self.wanted_set = Some((next, None));
         }
-        self.build.lacks(Defect::SetUnopened)
+        false
     }
 
     /// Asks for what is lacked, each thing again after a while, blocks of one peer after another.

@@ -189,7 +189,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         }
         if let Some(kept) = self.round.changes.get(&signer).cloned() {
             if kept.view == change.view && kept.claim.prepared != prepared {
-                return self.second_view_change(from, &kept, &change);
+                if !self.is_accused(signer, change.ballot().slot) {
+                    self.second_view_change(from, &kept, &change);
+                }
+                return;
             }
             if kept.view >= change.view {
                 return;

@@ -15,7 +15,7 @@ use crate::block::FinalBlock;
 use crate::chain::Chain;
 use crate::core::{Config, Core, Decision, Effect, Fault, Halt, Input, Memory, Peer, Recipients};
 use crate::defect::{Build, Defect};
-use crate::evidence::DoubleVote;
+use crate::evidence::{DoubleVote, culprits};
 use crate::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER};
 use crate::log::{LogError, RecordLog};
 use crate::message::Message;
@@ -273,12 +273,39 @@ impl<C: Crypto, B: Build + Clone> Machine<C, B> {
             Effect::Reject(..) => output.rejected += 1,
             Effect::Blame(peer, fault) => output.blamed.push((peer, fault)),
             Effect::Evidence(proof) => output.evidence.push(proof),
-            Effect::Halt(why) => return Err(Down::Halted(why)),
+            Effect::Halt(why) => {
+                if let Halt::Fork(other) = &why {
+                    let proofs = self.culprits(other);
+                    output.evidence.extend(proofs.into_iter().map(Arc::new));
+                }
+                return Err(Down::Halted(why));
+            }
         }
         Ok(())
     }
 
-    fn signing_context(&self) -> quorate_verifier::primitives::Digest {
+    /// Who has signed both sides of a fork, as far as the own stored blocks show it.
+    fn culprits(&self, other: &FinalBlock) -> Vec<DoubleVote> {
+        let Some(running) = &self.running else {
+            return Vec::new();
+        };
+        let height = other.block.height();
+        let own = running
+            .chain
+            .iter()
+            .find(|own| own.block.height() == height);
+        let set = running
+            .core
+            .chain()
+            .recent(height)
+            .and_then(|(_, set)| running.core.chain().set(&set).cloned());
+        match (own, set) {
+            (Some(own), Some(set)) => culprits(&set, own, other),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn signing_context(&self) -> quorate_verifier::primitives::Digest {
         if self.build.lacks(Defect::ChainUnbound) {
             return quorate_verifier::primitives::Digest::ZERO;
         }

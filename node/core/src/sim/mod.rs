@@ -21,7 +21,7 @@ use quorate_verifier::primitives::Digest;
 
 pub use app::{Adder, add, carry};
 pub use disk::{Disk, DiskError};
-pub use liars::LiarKind;
+pub use liars::{Deviation, LiarKind};
 pub use machine::Down;
 pub use network::{Network, Weather};
 pub use oracle::Violation;

@@ -41,6 +41,8 @@ pub struct Setup {
     pub liars: Vec<(usize, LiarKind)>,
     /// Correct nodes whose disk or clock may fail: of them safety is demanded, not progress.
     pub weak: Vec<usize>,
+    /// Nodes whose application gives wrong results, from a height on.
+    pub broken_apps: Vec<(usize, u64)>,
     /// The links in chaos.
     pub weather: Weather,
     /// The links afterwards.
@@ -79,6 +81,7 @@ impl Setup {
             request_ms: 50,
             liars: Vec::new(),
             weak: Vec::new(),
+            broken_apps: Vec::new(),
             weather: Weather::CALM,
             calm: Weather::CALM,
             chaos: Chaos::default(),
@@ -131,6 +134,7 @@ impl Setup {
             request_ms: rng.between(15, 120),
             liars,
             weak,
+            broken_apps: Vec::new(),
             weather,
             calm: Weather {
                 delay_min_ms: 1,

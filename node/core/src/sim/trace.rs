@@ -69,7 +69,7 @@ impl Trace {
             Message::Fetch(Fetch::Set(_)) => self.number(14),
             Message::Blocks(blocks) => self.number((blocks.len() as u64) << 8 | 15),
             Message::Block(block) => self.number(block.height().get() << 8 | 16),
-            Message::Set(set) => self.number(set.total().get() << 8 | 17),
+            Message::Set(_) => self.number(17),
             Message::Probe(nonce) => self.number(nonce ^ 18),
             Message::Report(report) => {
                 self.number(report.body.height.get() << 8 | 19);

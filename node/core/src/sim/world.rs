@@ -149,7 +149,7 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
     /// Makes the world and starts every node.
     pub fn new(setup: Setup, crypto: C, build: B) -> Self {
         let set = set_of(&setup.powers);
-        let genesis = genesis_of(&setup, set);
+        let genesis = genesis_of(&setup, set.clone(), None);
         let mut keys: Vec<_> = (0..setup.powers.len() + setup.spares).map(KeyId).collect();
         let mut liars = setup.liars.clone();
         for (node, kind) in &setup.liars {
@@ -161,8 +161,12 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
         let corrupt_keys = liars.iter().map(|(node, _)| keys[*node]).collect();
         let node = |(place, key): (usize, &KeyId)| {
             let timing = setup.timing;
-            let machine =
-                Machine::new(*key, crypto.clone(), build.clone(), genesis.clone(), timing);
+            let breaks = setup.broken_apps.iter().find(|(node, _)| *node == place);
+            let genesis = match breaks {
+                Some((_, height)) => genesis_of(&setup, set.clone(), Some(*height)),
+                None => genesis.clone(),
+            };
+            let machine = Machine::new(*key, crypto.clone(), build.clone(), genesis, timing);
             // The first twin speaks as it is; what the second one says is the lie.
             let kind = liars
                 .iter()
@@ -446,8 +450,7 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
         }
         for (peer, fault) in &output.blamed {
             let peer = usize::from(peer.0);
-            // A liar's request or block may have come through a correct node.
-            if self.nodes[peer].liar.is_none() && !self.has_liars() {
+            if self.nodes[peer].liar.is_none() {
                 let why = fault.to_string();
                 self.oracle.report(Violation::Blamed { node, peer, why });
             }
@@ -749,9 +752,10 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
         if done(self) || self.run_while(until, |world| !done(world)) {
             return;
         }
+        let demanded = start + heights;
         let heights: Vec<_> = self.strong().map(|n| (n, self.height(n))).collect();
         let why = if self.all_executed() {
-            format!("heights {heights:?}, {start} + {} were demanded", 3)
+            format!("heights {heights:?}, {demanded} were demanded")
         } else {
             format!("requests are not executed; heights {heights:?}, started at {start}")
         };
@@ -803,6 +807,20 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
         &mut self.nodes[node].machine.disk
     }
 
+    /// What a node's disk holds, to be restored later.
+    pub fn image(&self, node: usize) -> super::disk::Disk {
+        self.nodes[node].machine.disk.clone()
+    }
+
+    /// A node that is off gets an old disk; its signer remembers, unless that is old too.
+    pub fn restore(&mut self, node: usize, image: super::disk::Disk, old_mark: bool) {
+        let machine = &mut self.nodes[node].machine;
+        machine.disk = image;
+        if old_mark {
+            machine.mark = None;
+        }
+    }
+
     /// Sets a node's clock against true time, in ms.
     pub fn set_clock(&mut self, node: usize, ms: i64) {
         self.nodes[node].clock_ms = ms;
@@ -817,6 +835,16 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
     pub fn open_set(&mut self, node: usize, set: Arc<ValidatorSet>) {
         self.nodes[node].machine.sets.push(set.clone());
         self.input(node, Input::Set(set));
+    }
+
+    /// The genesis header's digest, under which everything is signed.
+    pub fn genesis_digest(&self) -> quorate_verifier::primitives::Digest {
+        self.genesis.genesis_digest()
+    }
+
+    /// What signatures of votes are bound to: the genesis digest, unless that defence is missing.
+    pub fn signing_context(&self) -> quorate_verifier::primitives::Digest {
+        self.nodes[0].machine.signing_context()
     }
 
     /// The world's scheme, for tests that play a corrupt node.
@@ -877,8 +905,9 @@ impl<C: Crypto, B: Build + Clone> World<C, B> {
 }
 
 /// The chain before its first block, the same for every node.
-fn genesis_of(setup: &Setup, set: Arc<ValidatorSet>) -> Chain<Adder> {
-    let app = Adder::new(setup.clients);
+fn genesis_of(setup: &Setup, set: Arc<ValidatorSet>, breaks_at: Option<u64>) -> Chain<Adder> {
+    let mut app = Adder::new(setup.clients);
+    app.breaks_at = breaks_at;
     let parameters = Parameters {
         rule: QuorumRule::COMMIT,
         slots: CircuitSize::from_slots(16).expect("16 slots"),

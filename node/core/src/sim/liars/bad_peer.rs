@@ -7,7 +7,7 @@ use quorate_verifier::primitives::Height;
 
 use super::{Hand, Liar, Said};
 use crate::block::FinalBlock;
-use crate::message::{Fetch, Message};
+use crate::message::{Fetch, Message, SetOpening};
 use crate::sim::keys::{Crypto, set_of};
 
 #[derive(Default)]
@@ -46,7 +46,12 @@ impl<C: Crypto> Liar<C> for BadPeer {
                 let far = Height::new(height.get() + 1 + hand.rng.below(50));
                 vec![Said::lie(to, Message::Status(far, header))]
             }
-            Message::Set(_) => vec![Said::lie(to, Message::Set(set_of(&[9, 9, 9, 9])))],
+            Message::Set(_) => {
+                vec![Said::lie(
+                    to,
+                    Message::Set(SetOpening::of(set_of(&[9, 9, 9, 9]))),
+                )]
+            }
             message => vec![Said::truth(to, message)],
         }
     }

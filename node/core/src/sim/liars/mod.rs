@@ -3,6 +3,7 @@
 mod bad_peer;
 mod censor;
 mod certificate_forger;
+mod deviator;
 mod equivocator;
 mod garbage;
 mod silent;
@@ -21,7 +22,7 @@ use quorate_verifier::signature::Signature;
 use super::app::Adder;
 use super::keys::{Crypto, KeyId};
 use super::rng::Rng;
-use crate::ballot::Ballot;
+use crate::ballot::{Ballot, Step};
 use crate::block::Block;
 use crate::chain::Chain;
 use crate::message::{Claim, Message, PrePrepare, ViewChange, Vote};
@@ -53,10 +54,38 @@ pub enum LiarKind {
     Censor,
     /// Floods with well-formed nonsense.
     Garbage,
+    /// Deviates in one step and in one way only.
+    Deviator(Step, Deviation),
+}
+
+/// What is wrong with a deviator's messages of its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deviation {
+    /// They are not sent.
+    Omits,
+    /// Half of the listeners get another choice.
+    Equivocates,
+    /// Their signatures do not hold.
+    Garbles,
+    /// They repeat what was said before: an old vote, a request that was executed.
+    Repeats,
+    /// They are labelled with the next view.
+    Misplaces,
+}
+
+impl Deviation {
+    /// Every deviation.
+    pub const ALL: [Self; 5] = [
+        Self::Omits,
+        Self::Equivocates,
+        Self::Garbles,
+        Self::Repeats,
+        Self::Misplaces,
+    ];
 }
 
 impl LiarKind {
-    /// Every kind.
+    /// Every kind that a seed may choose.
     pub const ALL: [Self; 11] = [
         Self::Twins,
         Self::Equivocator,
@@ -85,6 +114,7 @@ impl LiarKind {
             Self::BadPeer => "bad-peer",
             Self::Censor => "censor",
             Self::Garbage => "garbage",
+            Self::Deviator(..) => "deviator",
         }
     }
 
@@ -106,6 +136,7 @@ impl LiarKind {
             Self::BadPeer => Box::new(bad_peer::BadPeer::default()),
             Self::Censor => Box::new(censor::Censor),
             Self::Garbage => Box::new(garbage::Garbage),
+            Self::Deviator(step, how) => Box::new(deviator::Deviator::new(step, how)),
         }
     }
 }
