@@ -7,7 +7,8 @@
 //! Witness    For each slot a flag, a key with its opening, a signature. A slot that does not count holds
 //!            the dummy key's signature: a valid one, so that no row and no second is saved by it
 //! Argument   docs/circuit/README.md
-//! Source     DESIGN: see docs/circuit/README.md#parts
+//! Cost       48,593 rows a slot with the 2^13 table, 41,640 once; pinned in the tests
+//! Source     docs/circuit/README.md#parts
 //!
 //! One flag for each slot gates two things and nothing else: the equality of its Merkle root with
 //! the set's, and its power. Everything else holds for all slots alike.

@@ -11,7 +11,7 @@
 //!            modulo L whatever the order of A
 //! No case    see `chord`: no input makes a formula exceptional with the rows satisfied
 //! Cost       see `costs` in the tests and `docs/circuit/arithmetic.md`
-//! Source     DESIGN 4.3; RFC 8032 5.1.7
+//! Source     docs/circuit/arithmetic.md; RFC 8032 5.1.7
 
 mod chord;
 mod curve;

@@ -13,7 +13,7 @@
 //!            Their ranges are their tables' keys
 //! Attack     With m = 2^128 a false `k mod L` passes; with `s + L` a second signature exists
 //! Cost       see `costs` in the tests
-//! Source     DESIGN 4.4; RFC 8032 5.1.7
+//! Source     docs/circuit/arithmetic.md; RFC 8032 5.1.7
 
 mod canonical;
 mod digits;

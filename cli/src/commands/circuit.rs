@@ -16,7 +16,7 @@ use crate::output::{Report, Verdict};
 use crate::value::Value;
 
 /// Microseconds of proving for each row on two cores: see docs/performance.md.
-const MICROSECONDS_PER_ROW: usize = 26;
+const MICROSECONDS_PER_ROW: usize = 17;
 
 pub(super) fn run(args: &CircuitArgs) -> Result<Report, Failure> {
     let circuit = QuorumCircuit::of_size(args.slots);
