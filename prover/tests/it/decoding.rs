@@ -7,6 +7,7 @@ use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{AcceptedKey, KEYS_MAX};
 use quorate_verifier::light_client::{ClientState, Fork, Trusted};
 use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, Height, TimeMs, View};
+use quorate_verifier::proof::VerifyingKey;
 
 use crate::chain::*;
 
@@ -134,6 +135,7 @@ fn hostile_bytes_do_no_harm() {
     let largest = largest();
     fuzz::<Fork>(largest.fork.as_deref().unwrap());
     fuzz::<ClientState>(&largest);
+    fuzz::<VerifyingKey>(FIRST.verifier().key());
 }
 
 #[test]
