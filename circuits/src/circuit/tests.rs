@@ -70,6 +70,11 @@ fn few_and_many_signers_hold() {
     for signers in [&[0, 1][..], &[0, 2, 3], &[0, 1, 2, 3]] {
         let built = build(witness(&network, signers));
         assert_eq!(refusals(&built), [""; 0], "{signers:?}");
+        assert_eq!(
+            built.loose_entries(),
+            [""; 0],
+            "chosen after the challenges"
+        );
     }
 }
 
