@@ -41,6 +41,13 @@ impl Adder {
     }
 }
 
+impl Adder {
+    /// Sum of the client with this key.
+    pub fn sum(&self, client: &ClientKey) -> Option<u64> {
+        self.accounts.get(client).map(|(_, _, sum)| *sum)
+    }
+}
+
 /// Body of a request that adds a number.
 pub fn add(number: u64) -> Vec<u8> {
     [&b"+"[..], &number.to_le_bytes()].concat()

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use quorate_verifier::primitives::Height;
 use quorate_verifier::set::ValidatorSet;
 
-use super::app::Adder;
 use super::disk::{Disk, DiskError};
 use super::keys::{Crypto, KeyId, public};
 use super::rng::Rng;
+use crate::app::App;
 use crate::ballot::{Ballot, Choice, Slot, Unsigned};
 use crate::block::FinalBlock;
 use crate::chain::Chain;
@@ -53,8 +53,8 @@ pub(crate) struct Output {
     pub(crate) went_down: bool,
 }
 
-struct Running<C, B> {
-    core: Core<C, Adder, B>,
+struct Running<C, A, B> {
+    core: Core<C, A, B>,
     votes: RecordLog,
     blocks: RecordLog,
     chain: Vec<Arc<FinalBlock>>,
@@ -63,7 +63,7 @@ struct Running<C, B> {
 }
 
 /// One simulated node.
-pub(crate) struct Machine<C, B> {
+pub(crate) struct Machine<C, A, B> {
     pub(crate) key: KeyId,
     pub(crate) disk: Disk,
     pub(crate) down: Option<Down>,
@@ -75,19 +75,13 @@ pub(crate) struct Machine<C, B> {
     pub(crate) wiped: Option<u64>,
     crypto: C,
     build: B,
-    genesis: Chain<Adder>,
+    genesis: Chain<A>,
     timing: Timing,
-    running: Option<Running<C, B>>,
+    running: Option<Running<C, A, B>>,
 }
 
-impl<C: Crypto, B: Build + Clone> Machine<C, B> {
-    pub(crate) fn new(
-        key: KeyId,
-        crypto: C,
-        build: B,
-        genesis: Chain<Adder>,
-        timing: Timing,
-    ) -> Self {
+impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
+    pub(crate) fn new(key: KeyId, crypto: C, build: B, genesis: Chain<A>, timing: Timing) -> Self {
         Self {
             key,
             disk: Disk::default(),
@@ -103,7 +97,7 @@ impl<C: Crypto, B: Build + Clone> Machine<C, B> {
         }
     }
 
-    pub(crate) fn core(&self) -> Option<&Core<C, Adder, B>> {
+    pub(crate) fn core(&self) -> Option<&Core<C, A, B>> {
         self.running.as_ref().map(|r| &r.core)
     }
 

@@ -15,6 +15,7 @@ mod oracle;
 mod rng;
 mod setup;
 mod trace;
+mod workload;
 mod world;
 
 use quorate_verifier::primitives::Digest;
@@ -28,6 +29,7 @@ pub use oracle::Violation;
 pub use rng::Rng;
 pub use setup::{Chaos, Setup, TIMING};
 pub use trace::Trace;
+pub use workload::{Adding, Ask, Workload};
 pub use world::{Counts, World};
 
 use crate::defect::{Broken, Build, Defect, Sound};
@@ -94,22 +96,32 @@ impl Report {
     }
 }
 
-/// Runs one world, for safety and then for progress.
+/// Runs one world of adding clients, for safety and then for progress.
 pub fn simulate(options: &Options) -> Report {
+    simulate_with(options, Adding::default())
+}
+
+/// Runs one world of another application and its clients, for safety and then for progress.
+pub fn simulate_with<W: Workload>(options: &Options, workload: W) -> Report {
     let setup = Setup::of_seed(options.seed, options.liar);
     let symbolic = Symbolic::new(options.seed);
     match (options.signatures, options.defect) {
-        (Signatures::Symbolic, None) => run(setup, symbolic, Sound),
-        (Signatures::Symbolic, defect) => run(setup, symbolic, Broken(defect)),
-        (Signatures::Ed25519, None) => run(setup, Ed25519, Sound),
-        (Signatures::Ed25519, defect) => run(setup, Ed25519, Broken(defect)),
+        (Signatures::Symbolic, None) => run(setup, symbolic, Sound, workload),
+        (Signatures::Symbolic, defect) => run(setup, symbolic, Broken(defect), workload),
+        (Signatures::Ed25519, None) => run(setup, Ed25519, Sound, workload),
+        (Signatures::Ed25519, defect) => run(setup, Ed25519, Broken(defect), workload),
     }
 }
 
-fn run<C: Crypto, B: Build + Clone>(setup: Setup, crypto: C, build: B) -> Report {
+fn run<C: Crypto, B: Build + Clone, W: Workload>(
+    setup: Setup,
+    crypto: C,
+    build: B,
+    workload: W,
+) -> Report {
     let liars = setup.liars.iter().map(|(_, kind)| kind.name()).collect();
     let (seed, validators, chaos_ms) = (setup.seed, setup.powers.len(), setup.chaos_ms);
-    let mut world = World::new(setup, crypto, build);
+    let mut world = World::of(setup, crypto, build, workload);
     world.run_until(chaos_ms);
     world.heal();
     world.demand_progress(HEIGHTS_AFTER, WITHIN_MS);

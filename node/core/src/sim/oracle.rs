@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use quorate_verifier::primitives::Digest;
 
-use super::app::Adder;
 use super::keys::{Crypto, KeyId, public};
+use super::workload::Workload;
 use crate::app::App;
 use crate::ballot::{Ballot, Choice, Slot};
 use crate::chain::Chain;
@@ -64,6 +64,13 @@ pub enum Violation {
         height: u64,
         /// The node that differs.
         node: usize,
+    },
+    /// The state breaks a promise of the application.
+    Invariant {
+        /// The height after which it does.
+        height: u64,
+        /// Which promise.
+        why: String,
     },
     /// A correct node signed twice in one slot.
     SignedTwice {
@@ -134,9 +141,11 @@ impl fmt::Display for Violation {
 }
 
 /// Decisions of all correct nodes, compared as they come.
-pub(crate) struct Oracle<C> {
+pub(crate) struct Oracle<C, A> {
     crypto: C,
-    genesis: Chain<Adder>,
+    genesis: Chain<A>,
+    /// The first decisions, executed outside of every core.
+    pub(crate) reference: A,
     /// The first decision at each height, from 1.
     pub(crate) decided: Vec<(usize, Arc<Decision>)>,
     heights: BTreeMap<usize, u64>,
@@ -147,9 +156,10 @@ pub(crate) struct Oracle<C> {
     pub(crate) evidence: Vec<(usize, Arc<DoubleVote>)>,
 }
 
-impl<C: Crypto> Oracle<C> {
-    pub(crate) fn new(crypto: C, genesis: Chain<Adder>) -> Self {
+impl<C: Crypto, A: App + Clone> Oracle<C, A> {
+    pub(crate) fn new(crypto: C, genesis: Chain<A>) -> Self {
         Self {
+            reference: genesis.app().clone(),
             crypto,
             genesis,
             decided: Vec::new(),
@@ -178,7 +188,13 @@ impl<C: Crypto> Oracle<C> {
     }
 
     /// A correct node has decided; `latest_clock` is the latest of the correct nodes' clocks.
-    pub(crate) fn decided(&mut self, node: usize, decision: Decision, latest_clock: u64) {
+    pub(crate) fn decided(
+        &mut self,
+        node: usize,
+        decision: Decision,
+        latest_clock: u64,
+        workload: &mut impl Workload<App = A>,
+    ) {
         let block = &decision.block;
         let height = block.block.height().get();
         let last = self.heights.insert(node, height).unwrap_or(0);
@@ -190,6 +206,7 @@ impl<C: Crypto> Oracle<C> {
         match self.decided.get(place).cloned() {
             None => {
                 self.check_first(&decision, latest_clock);
+                self.execute(node, &decision, workload);
                 self.decided.push((node, Arc::new(decision)));
             }
             Some((first_node, first)) => {
@@ -204,6 +221,20 @@ impl<C: Crypto> Oracle<C> {
                     self.violated(Violation::State { height, node });
                 }
             }
+        }
+    }
+
+    /// Executes a first decision outside of every core, and judges the state.
+    fn execute(&mut self, node: usize, decision: &Decision, workload: &mut impl Workload<App = A>) {
+        let block = &decision.block.block;
+        let height = block.height().get();
+        let applied = self.reference.apply(block.header(), block.payload());
+        let same = self.reference.root() == decision.tip.state_root;
+        if !same || applied.outcomes != decision.outcomes {
+            self.violated(Violation::State { height, node });
+        }
+        if let Err(why) = workload.check(&self.reference, decision) {
+            self.violated(Violation::Invariant { height, why });
         }
     }
 
@@ -379,7 +410,7 @@ impl<C: Crypto> Oracle<C> {
     }
 
     /// A fingerprint of all decisions that does not depend on the signature scheme.
-    pub(crate) fn decisions(&self) -> Digest {
+    pub(crate) fn decisions(&self, workload: &impl Workload) -> Digest {
         use sha2::{Digest as _, Sha256};
         let mut hash = Sha256::new();
         for (_, decision) in &self.decided {
@@ -389,24 +420,14 @@ impl<C: Crypto> Oracle<C> {
             for request in &block.payload().requests {
                 hash.update(request.client.0);
                 hash.update(request.sequence.to_le_bytes());
-                // A change's approvals are signatures.
-                hash.update(if request.body.starts_with(b"!") {
-                    b"!"
-                } else {
-                    &request.body[..]
-                });
+                hash.update(workload.fingerprint(&request.body));
             }
         }
         Digest::from_bytes(hash.finalize().into())
     }
 
-    /// The state that all decided requests give.
+    /// A client's last executed request.
     pub(crate) fn last_sequence(&self, client: &ClientKey) -> u64 {
-        let done = self.decided.last().map(|(_, d)| d);
-        let _ = done;
-        self.sequences
-            .get(client)
-            .copied()
-            .unwrap_or_else(|| self.genesis.app().client(client).map_or(0, |c| c.sequence))
+        self.reference.client(client).map_or(0, |c| c.sequence)
     }
 }

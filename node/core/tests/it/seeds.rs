@@ -1,6 +1,10 @@
 //! Seeded worlds: every promise is kept in each, and nothing hidden has a say.
 
-use quorate_pbft::sim::{LiarKind, Options, Signatures, simulate};
+use quorate_pbft::Decision;
+use quorate_pbft::app::Change;
+use quorate_pbft::sim::{
+    Adder, Adding, Ask, LiarKind, Options, Signatures, Violation, Workload, simulate, simulate_with,
+};
 
 /// Runs worlds; a failure names its seed and how to see it again.
 fn all_good(seeds: std::ops::Range<u64>, options: Options) {
@@ -66,4 +70,43 @@ fn ed25519_decides_what_symbols_decide() {
         assert_eq!(symbolic.trace, real.trace, "seed {seed}");
         assert_eq!(real.violations, [], "seed {seed}");
     }
+}
+
+/// Adding clients, and a promise that does not hold for long.
+struct Thrifty(Adding);
+
+impl Workload for Thrifty {
+    type App = Adder;
+
+    fn app(&self, clients: usize) -> Adder {
+        self.0.app(clients)
+    }
+
+    fn request(&mut self, ask: Ask<'_, Adder>) -> Vec<u8> {
+        self.0.request(ask)
+    }
+
+    fn carry(&self, change: &Change) -> Option<Vec<u8>> {
+        self.0.carry(change)
+    }
+
+    fn check(&mut self, app: &Adder, decision: &Decision) -> Result<(), String> {
+        self.0.check(app, decision)?;
+        match app.account(0) {
+            Some((_, sum)) if sum > 200 => Err(format!("an account holds {sum}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_promise_of_the_application_is_judged_after_every_block() {
+    let options = Options {
+        seed: 3,
+        ..Options::default()
+    };
+    let report = simulate_with(&options, Thrifty(Adding::default()));
+    let broken = |v: &Violation| matches!(v, Violation::Invariant { .. });
+    assert!(report.violations.iter().any(broken), "{report:?}");
+    assert!(simulate_with(&options, Adding::default()).is_good());
 }

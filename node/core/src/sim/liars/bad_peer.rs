@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quorate_verifier::primitives::Height;
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::block::FinalBlock;
 use crate::message::{Fetch, Message, SetOpening};
 use crate::sim::keys::{Crypto, set_of};
@@ -18,8 +19,8 @@ pub(super) struct BadPeer {
 
 const SERVED: usize = 32;
 
-impl<C: Crypto> Liar<C> for BadPeer {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for BadPeer {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         match message {
             Message::Blocks(blocks) => {
                 self.keep(&blocks);
@@ -56,7 +57,7 @@ impl<C: Crypto> Liar<C> for BadPeer {
         }
     }
 
-    fn hear(&mut self, hand: &mut Hand<'_, C>, from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, hand: &mut Hand<'_, C, A>, from: usize, message: &Message) -> Vec<Said> {
         match message {
             Message::Blocks(blocks) => {
                 self.keep(blocks);

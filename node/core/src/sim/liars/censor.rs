@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quorate_verifier::primitives::TimeMs;
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::block::Block;
 use crate::message::Message;
 use crate::request::Payload;
@@ -12,8 +13,8 @@ use crate::sim::keys::{Crypto, client_key};
 
 pub(super) struct Censor;
 
-impl<C: Crypto> Liar<C> for Censor {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for Censor {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         match &message {
             Message::Request(request) if request.client == client_key(0) => {
                 vec![Said::silence(to, message)]
@@ -33,7 +34,10 @@ impl<C: Crypto> Liar<C> for Censor {
     }
 }
 
-fn without_first_client<C: Crypto>(hand: &Hand<'_, C>, block: &Block) -> Option<Arc<Block>> {
+fn without_first_client<C: Crypto, A: App>(
+    hand: &Hand<'_, C, A>,
+    block: &Block,
+) -> Option<Arc<Block>> {
     let payload = block.payload();
     if !payload.requests.iter().any(|r| r.client == client_key(0)) {
         return None;

@@ -8,6 +8,7 @@ use quorate_verifier::primitives::View;
 use quorate_verifier::signature::Signature;
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::ballot::{Ballot, Step};
 use crate::block::FinalBlock;
 use crate::message::{Message, Prepared};
@@ -20,8 +21,8 @@ pub(super) struct CertificateForger {
     turn: u64,
 }
 
-impl<C: Crypto> Liar<C> for CertificateForger {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for CertificateForger {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         match message {
             Message::ViewChange(change) => {
                 // A claim "shown" by the own prepare, many times over.
@@ -39,7 +40,7 @@ impl<C: Crypto> Liar<C> for CertificateForger {
         }
     }
 
-    fn hear(&mut self, hand: &mut Hand<'_, C>, from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, hand: &mut Hand<'_, C, A>, from: usize, message: &Message) -> Vec<Said> {
         if let Message::Blocks(blocks) = message {
             self.genuine = blocks.last().cloned().or(self.genuine.take());
         }
@@ -54,7 +55,7 @@ impl<C: Crypto> Liar<C> for CertificateForger {
         }
     }
 
-    fn act(&mut self, hand: &mut Hand<'_, C>) -> Vec<Said> {
+    fn act(&mut self, hand: &mut Hand<'_, C, A>) -> Vec<Said> {
         let to = hand.rng.place(hand.nodes);
         self.forge(hand)
             .map(|m| Said::lie(to, m))
@@ -64,12 +65,12 @@ impl<C: Crypto> Liar<C> for CertificateForger {
 }
 
 impl CertificateForger {
-    fn forge<C: Crypto>(&mut self, hand: &mut Hand<'_, C>) -> Option<Message> {
+    fn forge<C: Crypto, A: App>(&mut self, hand: &mut Hand<'_, C, A>) -> Option<Message> {
         self.turn += 1;
         let block = hand.empty_block(hand.chain.tip().header.time.get() + 1)?;
         let view = View::new(self.turn % 2);
         let ballot = Ballot::block(Step::Commit, block.height(), view, block.digest());
-        let own = |hand: &Hand<'_, C>, key: KeyId| {
+        let own = |hand: &Hand<'_, C, A>, key: KeyId| {
             Some(CommitVote {
                 index: hand.place_of(key)?,
                 signature: hand.sign_as(key, &ballot),
@@ -110,8 +111,8 @@ impl CertificateForger {
 }
 
 /// One prepare of the own key, three times for each member of the set.
-fn duplicated<C: Crypto>(
-    hand: &Hand<'_, C>,
+fn duplicated<C: Crypto, A: App>(
+    hand: &Hand<'_, C, A>,
     view: View,
     block: quorate_verifier::primitives::Digest,
 ) -> Arc<Prepared> {

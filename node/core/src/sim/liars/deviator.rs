@@ -42,8 +42,8 @@ fn step_of(message: &Message) -> Option<Step> {
     }
 }
 
-impl<C: Crypto> Liar<C> for Deviator {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for Deviator {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         if step_of(&message) != Some(self.step) {
             return vec![Said::truth(to, message)];
         }
@@ -64,7 +64,7 @@ impl<C: Crypto> Liar<C> for Deviator {
         vec![lie.map_or_else(|| Said::truth(to, message), |lie| Said::lie(to, lie))]
     }
 
-    fn hear(&mut self, _hand: &mut Hand<'_, C>, _from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, _hand: &mut Hand<'_, C, A>, _from: usize, message: &Message) -> Vec<Said> {
         if let Message::PrePrepare(proposal) = message {
             let first = proposal.block.payload().requests.first();
             self.executed = self.executed.take().or(first.cloned());
@@ -75,7 +75,11 @@ impl<C: Crypto> Liar<C> for Deviator {
 
 impl Deviator {
     /// A proposal with a request in it that was executed before.
-    fn repeated<C: Crypto>(&self, hand: &Hand<'_, C>, message: &Message) -> Option<Message> {
+    fn repeated<C: Crypto, A: App>(
+        &self,
+        hand: &Hand<'_, C, A>,
+        message: &Message,
+    ) -> Option<Message> {
         let (Message::PrePrepare(proposal), Some(executed)) = (message, &self.executed) else {
             return None;
         };
@@ -99,7 +103,10 @@ impl Deviator {
 }
 
 /// The same message with another choice in it, signed.
-fn other_choice<C: Crypto>(hand: &mut Hand<'_, C>, message: &Message) -> Option<Message> {
+fn other_choice<C: Crypto, A: App>(
+    hand: &mut Hand<'_, C, A>,
+    message: &Message,
+) -> Option<Message> {
     match message {
         Message::Vote(vote) => {
             let other = hand.garbage_digest();
@@ -121,7 +128,7 @@ fn other_choice<C: Crypto>(hand: &mut Hand<'_, C>, message: &Message) -> Option<
     }
 }
 
-fn garbled<C: Crypto>(hand: &mut Hand<'_, C>, message: &Message) -> Message {
+fn garbled<C: Crypto, A: App>(hand: &mut Hand<'_, C, A>, message: &Message) -> Message {
     let signature = hand.garbage_signature();
     match message {
         Message::Vote(vote) => Message::Vote(Vote { signature, ..*vote }),

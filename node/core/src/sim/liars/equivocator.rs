@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quorate_verifier::primitives::{Height, View};
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::ballot::{Ballot, Step};
 use crate::block::Block;
 use crate::message::Message;
@@ -18,8 +19,8 @@ pub(super) struct Equivocator {
     second: BTreeMap<(Height, View), Arc<Block>>,
 }
 
-impl<C: Crypto> Liar<C> for Equivocator {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for Equivocator {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         let other_half = (to + usize::try_from(hand.height.get() % 2).unwrap_or(0)) % 2 == 1;
         match &message {
             Message::PrePrepare(proposal)
@@ -53,7 +54,7 @@ impl<C: Crypto> Liar<C> for Equivocator {
         }
     }
 
-    fn hear(&mut self, hand: &mut Hand<'_, C>, from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, hand: &mut Hand<'_, C, A>, from: usize, message: &Message) -> Vec<Said> {
         // Commits at once to whatever a correct node prepares.
         let Message::Vote(vote) = message else {
             return Vec::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quorate_verifier::primitives::{Height, View};
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::ballot::{ReportBody, Step};
 use crate::message::{Claim, Fetch, Message, Prepared, Report, ViewChange, Vote};
 use crate::request::Request;
@@ -12,12 +13,12 @@ use crate::sim::keys::{Crypto, client_key};
 
 pub(super) struct Garbage;
 
-impl<C: Crypto> Liar<C> for Garbage {
-    fn say(&mut self, _hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for Garbage {
+    fn say(&mut self, _hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         vec![Said::truth(to, message)]
     }
 
-    fn act(&mut self, hand: &mut Hand<'_, C>) -> Vec<Said> {
+    fn act(&mut self, hand: &mut Hand<'_, C, A>) -> Vec<Said> {
         let mut said = Vec::new();
         for _ in 0..12 {
             let to = hand.rng.place(hand.nodes);
@@ -28,7 +29,7 @@ impl<C: Crypto> Liar<C> for Garbage {
     }
 }
 
-fn nonsense<C: Crypto>(hand: &mut Hand<'_, C>) -> Message {
+fn nonsense<C: Crypto, A: App>(hand: &mut Hand<'_, C, A>) -> Message {
     let height = Height::new(
         hand.height
             .get()

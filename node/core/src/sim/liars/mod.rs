@@ -19,9 +19,9 @@ use quorate_verifier::primitives::{Digest, Height, TimeMs, View};
 use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::signature::Signature;
 
-use super::app::Adder;
 use super::keys::{Crypto, KeyId};
 use super::rng::Rng;
+use crate::app::App;
 use crate::ballot::{Ballot, Step};
 use crate::block::Block;
 use crate::chain::Chain;
@@ -123,7 +123,7 @@ impl LiarKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    pub(crate) fn make<C: Crypto>(self) -> Box<dyn Liar<C>> {
+    pub(crate) fn make<C: Crypto, A: App>(self) -> Box<dyn Liar<C, A>> {
         match self {
             Self::Twins => Box::new(twins::Twin),
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
@@ -187,13 +187,13 @@ impl Said {
 }
 
 /// What a corrupt node can do: see its own chain, and sign with the corrupt keys only.
-pub(crate) struct Hand<'a, C> {
+pub(crate) struct Hand<'a, C, A> {
     pub(crate) crypto: &'a C,
     /// The own key and those of the accomplices.
     pub(crate) keys: &'a [KeyId],
     pub(crate) own: KeyId,
     pub(crate) nodes: usize,
-    pub(crate) chain: &'a Chain<Adder>,
+    pub(crate) chain: &'a Chain<A>,
     pub(crate) height: Height,
     pub(crate) view: View,
     pub(crate) view_ms: u64,
@@ -201,7 +201,7 @@ pub(crate) struct Hand<'a, C> {
     pub(crate) rng: &'a mut Rng,
 }
 
-impl<C: Crypto> Hand<'_, C> {
+impl<C: Crypto, A: App> Hand<'_, C, A> {
     pub(crate) fn set(&self) -> Arc<ValidatorSet> {
         self.chain.tip().set.clone()
     }
@@ -317,17 +317,17 @@ impl<C: Crypto> Hand<'_, C> {
 }
 
 /// A corrupt node's tongue.
-pub(crate) trait Liar<C: Crypto> {
+pub(crate) trait Liar<C: Crypto, A: App> {
     /// What is sent instead of what the honest core behind would send.
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said>;
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said>;
 
     /// A message has come; the honest core behind sees it too. What is said of the liar's own accord.
-    fn hear(&mut self, _hand: &mut Hand<'_, C>, _from: usize, _message: &Message) -> Vec<Said> {
+    fn hear(&mut self, _hand: &mut Hand<'_, C, A>, _from: usize, _message: &Message) -> Vec<Said> {
         Vec::new()
     }
 
     /// Called every now and then.
-    fn act(&mut self, _hand: &mut Hand<'_, C>) -> Vec<Said> {
+    fn act(&mut self, _hand: &mut Hand<'_, C, A>) -> Vec<Said> {
         Vec::new()
     }
 }

@@ -2,6 +2,7 @@
 //! a new height on votes that do not sign theirs.
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::ballot::Step;
 use crate::message::{Message, Vote};
 use crate::sim::keys::Crypto;
@@ -13,12 +14,12 @@ pub(super) struct StaleReplier {
 
 const HEARD: usize = 256;
 
-impl<C: Crypto> Liar<C> for StaleReplier {
-    fn say(&mut self, _hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for StaleReplier {
+    fn say(&mut self, _hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         vec![Said::truth(to, message)]
     }
 
-    fn hear(&mut self, hand: &mut Hand<'_, C>, _from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, hand: &mut Hand<'_, C, A>, _from: usize, message: &Message) -> Vec<Said> {
         if self.heard.len() < HEARD {
             self.heard.push(message.clone());
         } else {
@@ -28,7 +29,7 @@ impl<C: Crypto> Liar<C> for StaleReplier {
         Vec::new()
     }
 
-    fn act(&mut self, hand: &mut Hand<'_, C>) -> Vec<Said> {
+    fn act(&mut self, hand: &mut Hand<'_, C, A>) -> Vec<Said> {
         if self.heard.is_empty() {
             return Vec::new();
         }

@@ -1,14 +1,15 @@
 //! Time pusher: its headers are from the future, as far as allowed and further, or from the past.
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::limits::CLOCK_DRIFT_MS;
 use crate::message::Message;
 use crate::sim::keys::Crypto;
 
 pub(super) struct TimePusher;
 
-impl<C: Crypto> Liar<C> for TimePusher {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for TimePusher {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         let Message::PrePrepare(proposal) = &message else {
             return vec![Said::truth(to, message)];
         };

@@ -5,13 +5,14 @@
 //! robust, OPODIS 2021.
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::message::Message;
 use crate::sim::keys::Crypto;
 
 pub(super) struct Twin;
 
-impl<C: Crypto> Liar<C> for Twin {
-    fn say(&mut self, _hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for Twin {
+    fn say(&mut self, _hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         let vote = matches!(
             message,
             Message::Vote(_) | Message::PrePrepare(_) | Message::ViewChange(_)

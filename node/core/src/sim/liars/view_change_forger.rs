@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quorate_verifier::primitives::{Height, View};
 
 use super::{Hand, Liar, Said};
+use crate::app::App;
 use crate::message::{Claim, Message, Opening, Prepared, ViewChange};
 use crate::sim::keys::Crypto;
 
@@ -17,8 +18,8 @@ pub(super) struct ViewChangeForger {
     turn: u64,
 }
 
-impl<C: Crypto> Liar<C> for ViewChangeForger {
-    fn say(&mut self, hand: &mut Hand<'_, C>, to: usize, message: Message) -> Vec<Said> {
+impl<C: Crypto, A: App> Liar<C, A> for ViewChangeForger {
+    fn say(&mut self, hand: &mut Hand<'_, C, A>, to: usize, message: Message) -> Vec<Said> {
         match &message {
             Message::ViewChange(change) if change.claim.prepared.is_some() => {
                 // Hides what it has prepared.
@@ -53,7 +54,7 @@ impl<C: Crypto> Liar<C> for ViewChangeForger {
         }
     }
 
-    fn hear(&mut self, hand: &mut Hand<'_, C>, _from: usize, message: &Message) -> Vec<Said> {
+    fn hear(&mut self, hand: &mut Hand<'_, C, A>, _from: usize, message: &Message) -> Vec<Said> {
         let Message::ViewChange(change) = message else {
             return Vec::new();
         };
@@ -80,7 +81,7 @@ impl<C: Crypto> Liar<C> for ViewChangeForger {
             .collect()
     }
 
-    fn act(&mut self, hand: &mut Hand<'_, C>) -> Vec<Said> {
+    fn act(&mut self, hand: &mut Hand<'_, C, A>) -> Vec<Said> {
         self.turn += 1;
         let to = hand.rng.place(hand.nodes);
         let view = View::new(hand.view.get() + 1 + self.turn % 5);
@@ -110,7 +111,7 @@ impl<C: Crypto> Liar<C> for ViewChangeForger {
 
 impl ViewChangeForger {
     /// Claims of nothing, filled up with the own one until the number of a quorum is there.
-    fn chosen<C: Crypto>(&self, hand: &Hand<'_, C>, view: View) -> Option<Opening> {
+    fn chosen<C: Crypto, A: App>(&self, hand: &Hand<'_, C, A>, view: View) -> Option<Opening> {
         let heard = self.heard.get(&(hand.height, view));
         let changes = heard.into_iter().flat_map(|changes| changes.values());
         let mut claims: Vec<Claim> = changes
