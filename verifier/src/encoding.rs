@@ -78,6 +78,16 @@ kinds! {
     DoubleVote = 16, "double-vote";
     /// Two attested headers at one height.
     Fork = 17, "fork";
+    /// A request, shown to be in a block.
+    SubmissionProof = 18, "submission-proof";
+    /// A request and its outcome, shown to be in a block and its child.
+    SettlementProof = 19, "settlement-proof";
+    /// An entry of the state, shown to be named by a header.
+    StateProof = 20, "state-proof";
+    /// The state that a ledger starts from: private when it has a salt.
+    LedgerGenesis = 21, "ledger-genesis";
+    /// Requests to a ledger, signed or still to be signed.
+    Requests = 22, "requests";
 }
 
 impl core::fmt::Display for Kind {

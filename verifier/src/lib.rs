@@ -14,6 +14,7 @@ pub mod founding;
 pub mod genesis;
 pub mod hash_to_field;
 pub mod header;
+pub mod inclusion;
 pub mod json;
 pub mod light_client;
 pub mod merkle;

@@ -31,6 +31,8 @@ impl Tag {
     pub const CHECKPOINT: Self = Self(b"quorate-chkpnt1");
     /// A client's request.
     pub const REQUEST: Self = Self(b"quorate-reques1");
+    /// Consent to an operation that another client's request carries.
+    pub const CONSENT: Self = Self(b"quorate-consnt1");
     /// A change of validator set or parameters.
     pub const SET_CHANGE: Self = Self(b"quorate-change1");
     /// A handshake between machines.
@@ -75,6 +77,7 @@ impl Tag {
         Self::NEW_VIEW,
         Self::CHECKPOINT,
         Self::REQUEST,
+        Self::CONSENT,
         Self::SET_CHANGE,
         Self::HANDSHAKE,
         Self::GENESIS,
