@@ -1,1 +1,3 @@
 //! The validator's shell: transport, storage, application, attestation.
+
+pub mod app;

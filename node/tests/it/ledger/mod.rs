@@ -1,0 +1,8 @@
+//! The settlement ledger.
+
+mod bench;
+mod decoding;
+mod proofs;
+mod requests;
+mod rules;
+mod snapshot;
