@@ -46,6 +46,11 @@ pub(crate) enum Command {
     Certificate(CertificateCommand),
     /// Say what the quorum circuit costs, by gadget, or export its rows
     Circuit(CircuitArgs),
+    /// Say whether files hold, by what a policy demands and nothing that they say themselves
+    Verify(VerifyArgs),
+    /// Follow a chain from a trust anchor, by headers and proofs alone
+    #[command(subcommand)]
+    LightClient(LightClientCommand),
     /// Show what a file is and holds; says nothing of whether to trust it
     Inspect(InspectArgs),
     /// Print a completion script for a shell
@@ -69,6 +74,8 @@ impl Command {
             Self::Bundle(BundleCommand::Open(_)) => "bundle open",
             Self::Certificate(CertificateCommand::Check(_)) => "certificate check",
             Self::Circuit(_) => "circuit",
+            Self::Verify(_) => "verify",
+            Self::LightClient(command) => command.name(),
             Self::Inspect(_) => "inspect",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -264,6 +271,119 @@ pub(crate) struct CircuitArgs {
     /// Replace files that are there
     #[arg(long, requires = "export")]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Files of any kind that can be verified; - is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<Source>,
+    /// What you demand: anchor, rule, accepted verifying keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Source,
+    #[command(flatten)]
+    pub(crate) keys: KeyRingArgs,
+    /// The validator set, for what cannot be judged without it: certificates, a salted roster
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: Option<Source>,
+    /// Take this as the time, RFC 3339 UTC [default: the machine's clock]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) now: Option<TimeMs>,
+}
+
+/// Where verifying keys are, and which are refused whatever a policy says. A key counts only if
+/// its digest is accepted.
+#[derive(Debug, Args)]
+pub(crate) struct KeyRingArgs {
+    /// A light verifying key; repeat for more. Of use only if its digest is accepted
+    #[arg(long = "key", value_name = "FILE")]
+    pub(crate) key_files: Vec<Source>,
+    /// Refuse keys that a single party made, whatever the policy says: every key, until there has
+    /// been a ceremony
+    #[arg(long)]
+    pub(crate) production: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LightClientCommand {
+    /// Start from a policy's anchor
+    Init(LightClientInitArgs),
+    /// Go on by attestations and updates
+    Update(LightClientUpdateArgs),
+    /// Say what the client trusts, and until when
+    Status(LightClientStatusArgs),
+    /// Start again from another anchor: after trust has ended, or after a fork
+    Reset(LightClientResetArgs),
+}
+
+impl LightClientCommand {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "light-client init",
+            Self::Update(_) => "light-client update",
+            Self::Status(_) => "light-client status",
+            Self::Reset(_) => "light-client reset",
+        }
+    }
+}
+
+/// The client's state, and the time.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// The client's state, a file of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: PathBuf,
+    /// Take this as the time, RFC 3339 UTC [default: the machine's clock]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) now: Option<TimeMs>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LightClientInitArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// What you demand: the anchor is trusted, its keys and rule are kept in the state
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Source,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LightClientUpdateArgs {
+    /// Attestations and updates, or directories of them; - is stdin
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub(crate) updates: Vec<Source>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) keys: KeyRingArgs,
+    /// Let an update pass over a change of the set by an overlap of more than a third: to cheat
+    /// then takes no more than that
+    #[arg(long)]
+    pub(crate) allow_skip: bool,
+    /// Go straight to the highest header, and halve the distance where a set is unknown
+    #[arg(long)]
+    pub(crate) bisect: bool,
+    /// Where evidence of a fork goes [default: beside the state, named by height and block]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evidence: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LightClientStatusArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LightClientResetArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// What you demand from now on, with an anchor that you have reason to trust
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Source,
+    /// The height of the fork that you have looked into: needed when the client is frozen by one
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) acknowledge_fork: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -53,6 +53,9 @@ pub(crate) enum Failure {
     /// An output could not be written.
     #[error("{}: {error}", path.display())]
     Write { path: PathBuf, error: io::Error },
+    /// Another command is at work on it.
+    #[error("{}: another command is using it; try again", .0.display())]
+    Busy(PathBuf),
     /// The operating system gave no random bytes.
     #[error("no randomness from the operating system: {0}")]
     Randomness(getrandom::Error),
@@ -77,7 +80,7 @@ impl Failure {
             Self::Read { error, .. } | Self::Write { error, .. } if !is_callers_fault(error) => {
                 Verdict::Unavailable
             }
-            Self::Randomness(_) => Verdict::Unavailable,
+            Self::Randomness(_) | Self::Busy(_) => Verdict::Unavailable,
             _ => Verdict::Usage,
         }
     }

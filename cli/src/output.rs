@@ -75,7 +75,7 @@ impl Verdict {
     }
 
     /// Whether the verdict is an answer about the input, not a failure to get at it.
-    const fn is_answer(self) -> bool {
+    pub(crate) const fn is_answer(self) -> bool {
         !matches!(self, Self::Usage | Self::Unavailable | Self::Interrupted)
     }
 
@@ -176,6 +176,25 @@ impl Report {
             detail,
         });
         status == Status::Pass
+    }
+
+    /// Notes the steps of one check in their order, up to the one that failed.
+    pub(crate) fn steps<E: std::fmt::Display>(
+        &mut self,
+        steps: impl IntoIterator<Item = (&'static str, String)>,
+        failed: Option<(usize, &E)>,
+    ) {
+        for (step, (name, words)) in steps.into_iter().enumerate() {
+            match failed {
+                Some((at, error)) if step == at => {
+                    self.check(name, Err::<String, _>(error));
+                }
+                Some((at, _)) if step > at => self.skip(name, "a check before it failed"),
+                _ => {
+                    self.check(name, Ok::<_, E>(words));
+                }
+            }
+        }
     }
 
     pub(crate) fn skip(&mut self, name: &'static str, why: &str) {

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use ark_bn254::Fr;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{Canonical, DecodeError, Kind, Reader};
@@ -11,10 +12,10 @@ use crate::file::FileType;
 use crate::header::Header;
 use crate::json;
 use crate::primitives::{ChainId, CircuitSize, Digest, View};
-use crate::proof::{Origin, PreparedKey, Proof, ProofError};
+use crate::proof::{Origin, PreparedKey, Proof, ProofError, verify_each};
 use crate::rule::QuorumRule;
 use crate::set::SetCommitment;
-use crate::statement::Statement;
+use crate::statement::{STATEMENT_INPUTS, Statement};
 use crate::trust::Policy;
 
 /// A finalised header with its proof. Holds no times and names no signer.
@@ -198,6 +199,47 @@ pub fn verify(
     }
 }
 
+/// [`verify`] for many, in their order. Proofs under one key are checked together, which costs a
+/// third of checking each; if one of them does not hold, each is judged alone.
+pub fn verify_all(
+    attestations: &[&Attestation],
+    policy: &Policy,
+    ring: &KeyRing,
+) -> Vec<Result<(), AttestationError>> {
+    let trusted = policy.anchor.header.next_validators;
+    let mut verdicts: Vec<Result<(), AttestationError>> = Vec::with_capacity(attestations.len());
+    let mut by_key: BTreeMap<Digest, Claims<'_>> = BTreeMap::new();
+    for (place, attestation) in attestations.iter().enumerate() {
+        let demanded = demand(trusted, attestation, policy, ring);
+        verdicts.push(demanded.map(|(key, statement)| {
+            let (_, claims) = by_key.entry(*key.digest()).or_insert((key, Vec::new()));
+            claims.push((place, (statement.inputs(), attestation.proof)));
+        }));
+    }
+    for (key, claims) in by_key.into_values() {
+        let batch: Vec<_> = claims
+            .iter()
+            .map(|(_, (inputs, proof))| (&inputs[..], *proof))
+            .collect();
+        for ((place, _), verdict) in claims.iter().zip(verify_each(key, &batch)) {
+            verdicts[*place] = verdict.map_err(AttestationError::Proof);
+        }
+    }
+    let anchor = &policy.anchor.header;
+    for (verdict, attestation) in verdicts.iter_mut().zip(attestations) {
+        if let (Ok(()), Some(what)) = (&verdict, contradiction(anchor, &attestation.header)) {
+            *verdict = Err(AttestationError::Contradiction(what));
+        }
+    }
+    verdicts
+}
+
+/// Public inputs and a proof that is said to show them.
+type Claim = ([Fr; STATEMENT_INPUTS], Proof);
+
+/// Claims under one key, each with its place in the answer.
+type Claims<'k> = (&'k PreparedKey, Vec<(usize, Claim)>);
+
 /// Whether a quorum of `trusted` finalised the header, by what `policy` accepts.
 pub(crate) fn verify_over(
     trusted: SetCommitment,
@@ -205,6 +247,18 @@ pub(crate) fn verify_over(
     policy: &Policy,
     ring: &KeyRing,
 ) -> Result<(), AttestationError> {
+    let (key, statement) = demand(trusted, attestation, policy, ring)?;
+    check_proof(key, &statement, &attestation.proof)
+}
+
+/// What a proof has to show, and under which key, for a policy to accept it; everything but the
+/// proof is checked.
+fn demand<'k>(
+    trusted: SetCommitment,
+    attestation: &Attestation,
+    policy: &Policy,
+    ring: &'k KeyRing,
+) -> Result<(&'k PreparedKey, Statement), AttestationError> {
     let expected = &policy.anchor.header.chain_id;
     let header = &attestation.header;
     if header.chain_id != *expected {
@@ -232,18 +286,19 @@ pub(crate) fn verify_over(
         &attestation.key,
     )?;
     let statement = Statement::over(trusted, header, attestation.view, policy.rule);
-    check_proof(key, &statement, &attestation.proof)
+    Ok((key, statement))
 }
 
-/// Why two final headers of one chain, the anchor's and another, cannot both stand.
-fn contradiction(anchor: &Header, header: &Header) -> Option<&'static str> {
-    let (earlier, later) = match header.height.cmp(&anchor.height) {
+/// Why two final headers of one chain cannot both stand; `None` when they can, as far as these two
+/// alone tell.
+pub fn contradiction(one: &Header, other: &Header) -> Option<&'static str> {
+    let (earlier, later) = match other.height.cmp(&one.height) {
         Ordering::Equal => {
-            let same = header.digest() == anchor.digest();
+            let same = other.digest() == one.digest();
             return (!same).then_some("another header at the same height");
         }
-        Ordering::Less => (header, anchor),
-        Ordering::Greater => (anchor, header),
+        Ordering::Less => (other, one),
+        Ordering::Greater => (one, other),
     };
     if earlier.height.next() == Some(later.height) && later.parent != earlier.digest() {
         return Some("adjacent heights that are not parent and child");

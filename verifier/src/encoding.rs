@@ -88,6 +88,8 @@ kinds! {
     LedgerGenesis = 21, "ledger-genesis";
     /// Requests to a ledger, signed or still to be signed.
     Requests = 22, "requests";
+    /// What takes a light client one header further.
+    ClientUpdate = 23, "client-update";
 }
 
 impl core::fmt::Display for Kind {

@@ -10,6 +10,7 @@
 //! more than a third of the trusted set, within the trusting period.
 
 mod bisection;
+mod encoding;
 mod fork;
 
 use alloc::boxed::Box;
@@ -18,19 +19,17 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::attestation::{
-    Attestation, AttestationError, KeyRing, Verdict, accepted_key, check_proof,
+    Attestation, AttestationError, KeyRing, Verdict, accepted_key, check_proof, proof_json,
 };
-use crate::encoding::{Canonical, DecodeError, Kind, Reader, write_list};
-use crate::file::FileType;
-use crate::genesis::{AcceptedKey, KEYS_MAX, Parameters, ordered_keys, read_keys};
+use crate::genesis::{AcceptedKey, Parameters, ordered_keys};
 use crate::header::Header;
 use crate::json;
 use crate::primitives::{ChainId, Digest, Height, TimeMs};
-use crate::proof::Proof;
+use crate::proof::{PreparedKey, Proof};
 use crate::rule::QuorumRule;
 use crate::set::SetCommitment;
 use crate::statement::Statement;
-use crate::trust::TrustAnchor;
+use crate::trust::{Policy, TrustAnchor};
 
 pub use bisection::Bisection;
 pub use fork::{Fork, ForkError};
@@ -70,6 +69,8 @@ pub struct ClientState {
     pub trusting_period_ms: u64,
     /// How far a header's time may lie ahead of the client's clock, in milliseconds.
     pub clock_drift_ms: u32,
+    /// Whether keys made by one party are accepted.
+    pub development_keys: bool,
     /// Digest of the anchor that the client started from.
     pub anchor: Digest,
     /// Evidence of a fork: a client that has it accepts nothing more until it is reset.
@@ -78,14 +79,17 @@ pub struct ClientState {
 }
 
 /// What a client is given to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Update {
     /// The new header with a proof over the set that it names.
     pub attestation: Attestation,
     /// For a skip: a proof that more than a third of the trusted set signed the same message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
     /// The opening of the header's parameters: needed where they differ from the trusted header's,
     /// and the only way by which a verifying key enters or leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
 }
 
@@ -101,11 +105,13 @@ impl Update {
 }
 
 /// A second proof over the same header and view, for the trusted set under the rule of one third.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Overlap {
     /// Digest of the verifying key that it was made for.
     pub key: Digest,
     /// The proof.
+    #[serde(with = "proof_json")]
     pub proof: Proof,
 }
 
@@ -114,7 +120,7 @@ pub struct Overlap {
 pub struct Options {
     /// Whether a header of an unknown set may be reached by an overlap of one third.
     pub allow_skip: bool,
-    /// Whether keys made by one party are accepted.
+    /// Whether keys made by one party are accepted, where the state accepts them too.
     pub development_keys: bool,
 }
 
@@ -239,16 +245,26 @@ impl ClientError {
 }
 
 impl ClientState {
-    /// Starts from an anchor, whose acceptance is the caller's act of trust.
-    pub fn new(anchor: &TrustAnchor) -> Self {
-        Self {
+    /// Starts from a policy's anchor, whose acceptance is the caller's act of trust. The keys are
+    /// those that the policy accepts.
+    ///
+    /// # Errors
+    /// [`ClientError::WrongRule`] for a policy that demands another rule than the commit rule: a
+    /// client follows no other.
+    pub fn new(policy: &Policy) -> Result<Self, ClientError> {
+        if policy.rule != QuorumRule::COMMIT {
+            return Err(ClientError::WrongRule(policy.rule));
+        }
+        let anchor: &TrustAnchor = &policy.anchor;
+        Ok(Self {
             trusted: Trusted::Anchor(anchor.header.clone()),
-            keys: anchor.keys.clone(),
+            keys: policy.keys.clone(),
             trusting_period_ms: anchor.trusting_period_ms,
             clock_drift_ms: anchor.clock_drift_ms,
+            development_keys: policy.development_keys,
             anchor: anchor.digest(),
             fork: None,
-        }
+        })
     }
 
     /// The last verified header.
@@ -297,7 +313,11 @@ impl ClientState {
         Ok(Accepted { state, by })
     }
 
-    fn check_usable(&self, now: TimeMs) -> Result<(), ClientError> {
+    /// Whether the client takes anything at all: no fork was found, and trust has not ended.
+    ///
+    /// # Errors
+    /// [`ClientError::Frozen`] and [`ClientError::TrustExpired`].
+    pub fn check_usable(&self, now: TimeMs) -> Result<(), ClientError> {
         if let Some(fork) = &self.fork {
             return Err(ClientError::Frozen(fork.height()));
         }
@@ -366,7 +386,7 @@ impl ClientState {
         if !options.allow_skip {
             return Err(ClientError::SkipNotAllowed);
         }
-        let key = accepted_key(&self.keys, options.development_keys, ring, &overlap.key)?;
+        let key = self.accepted_key(ring, options, &overlap.key)?;
         let view = update.attestation.view;
         let statement = Statement::over(trusted, header, view, QuorumRule::OVERLAP);
         check_proof(key, &statement, &overlap.proof)?;
@@ -382,9 +402,19 @@ impl ClientState {
         ring: &KeyRing,
         options: Options,
     ) -> Result<(), ClientError> {
-        let key = accepted_key(&self.keys, options.development_keys, ring, &attestation.key)?;
+        let key = self.accepted_key(ring, options, &attestation.key)?;
         check_proof(key, &attestation.statement(), &attestation.proof)?;
         Ok(())
+    }
+
+    fn accepted_key<'k>(
+        &self,
+        ring: &'k KeyRing,
+        options: Options,
+        digest: &Digest,
+    ) -> Result<&'k PreparedKey, AttestationError> {
+        let development = self.development_keys && options.development_keys;
+        accepted_key(&self.keys, development, ring, digest)
     }
 
     /// A header at the trusted height: the same one, a fork, or nothing that counts.
@@ -430,58 +460,4 @@ impl ClientState {
             _ => Ok(self.keys.clone()),
         }
     }
-}
-
-impl Canonical for Trusted {
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Anchor(header) => {
-                out.push(0);
-                header.write(out);
-            }
-            Self::Proved(attestation) => {
-                out.push(1);
-                attestation.write(out);
-            }
-        }
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match input.flag("proved")? {
-            false => Self::Anchor(Header::read(input)?),
-            true => Self::Proved(Attestation::read(input)?),
-        })
-    }
-}
-
-impl Canonical for ClientState {
-    fn write(&self, out: &mut Vec<u8>) {
-        self.trusted.write(out);
-        write_list(out, &self.keys);
-        out.extend_from_slice(&self.trusting_period_ms.to_le_bytes());
-        out.extend_from_slice(&self.clock_drift_ms.to_le_bytes());
-        self.anchor.write(out);
-        out.push(u8::from(self.fork.is_some()));
-        if let Some(fork) = &self.fork {
-            fork.write(out);
-        }
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            trusted: Trusted::read(input)?,
-            keys: read_keys(input)?,
-            trusting_period_ms: input.u64("trusting period")?,
-            clock_drift_ms: input.u32("clock drift")?,
-            anchor: input.array("anchor").map(Digest::from_bytes)?,
-            fork: match input.flag("fork")? {
-                true => Some(Box::new(Fork::read(input)?)),
-                false => None,
-            },
-        })
-    }
-}
-
-impl FileType for ClientState {
-    const KIND: Kind = Kind::ClientState;
-    const MAX_BYTES: usize =
-        1 + Attestation::MAX_BYTES + 2 + KEYS_MAX * 34 + 12 + 32 + 1 + Fork::MAX_BYTES;
 }

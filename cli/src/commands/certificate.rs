@@ -36,7 +36,7 @@ pub(super) fn check(args: &CertificateCheckArgs) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn describe(signed: &SignedHeader, rule: QuorumRule) -> Report {
+pub(super) fn describe(signed: &SignedHeader, rule: QuorumRule) -> Report {
     let SignedHeader {
         header,
         certificate,
@@ -52,7 +52,7 @@ fn describe(signed: &SignedHeader, rule: QuorumRule) -> Report {
     report
 }
 
-fn judge(
+pub(super) fn judge(
     report: &mut Report,
     signed: &SignedHeader,
     set: &ValidatorSet,
@@ -106,7 +106,7 @@ fn judge(
 }
 
 /// Two thirds or more: what makes a block final.
-fn is_commit(rule: QuorumRule) -> bool {
+pub(super) fn is_commit(rule: QuorumRule) -> bool {
     let commit = QuorumRule::COMMIT;
     u64::from(rule.num()) * u64::from(commit.den())
         >= u64::from(commit.num()) * u64::from(rule.den())
@@ -137,28 +137,21 @@ fn list_checks(
         ),
         ("signatures", "every one holds".into()),
     ];
-    let failed_step = outcome.err().map(|error| match error {
+    let failed_step = |error: &CertificateError| match error {
         E::WrongChain { .. } => 0,
         E::WrongSet { .. } => 1,
         E::WrongBlock { .. } => 2,
         E::UnknownSigner { .. } | E::Duplicate(_) | E::WrongOrder { .. } | E::TooMany(_) => 3,
         E::NotEnoughPower { .. } => 4,
         E::BadSignatures(_) => 5,
-    });
-    for (step, (name, words)) in passes.into_iter().enumerate() {
-        match (failed_step, outcome) {
-            (Some(failed), Err(error)) if step == failed => {
-                report.check(name, Err::<String, _>(error));
-            }
-            (Some(failed), _) if step > failed => report.skip(name, "a check before it failed"),
-            _ => {
-                report.check(name, Ok::<_, CertificateError>(words));
-            }
-        }
-    }
+    };
+    report.steps(
+        passes,
+        outcome.err().map(|error| (failed_step(error), error)),
+    );
 }
 
-fn limits(report: &mut Report, anchored: bool, rule: QuorumRule) {
+pub(super) fn limits(report: &mut Report, anchored: bool, rule: QuorumRule) {
     report.not_checked("what the header's roots stand for: payload, outcomes and state");
     if anchored {
         report.not_checked("how the block follows the anchor: height, time and parents");

@@ -143,7 +143,7 @@ fn accepted_keys(
     Ok(keys)
 }
 
-fn now() -> Result<TimeMs, Failure> {
+pub(super) fn now() -> Result<TimeMs, Failure> {
     let wrong = || Failure::usage("this machine's clock is not between 1970 and 9999");
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -11,7 +11,7 @@ use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::Header;
 use quorate_verifier::json;
-use quorate_verifier::light_client::{ClientState, Fork};
+use quorate_verifier::light_client::{ClientState, Fork, Update};
 use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
@@ -179,13 +179,23 @@ const KINDS: &[Inspector] = &[
             ]
         })
     }),
+    inspector::<Update>(Privacy::Public, |bytes| {
+        see::<Update>(bytes, |u| {
+            let header = &u.attestation.header;
+            vec![
+                ("height", header.height.get().to_string().into()),
+                ("digest", header.digest().to_string().into()),
+                ("skip", u.overlap.is_some().into()),
+            ]
+        })
+    }),
     inspector::<CommitCertificate>(Privacy::Private("names the signers"), |bytes| {
         see::<CommitCertificate>(bytes, |c| vec![("signers", c.votes().len().into())])
     }),
 ];
 
 /// No file that this program knows is longer; JSON may take eight times as much as binary.
-const FILE_MAX_BYTES: usize = {
+pub(super) const FILE_MAX_BYTES: usize = {
     let (mut most, mut at) = (keys::KEY_FILE_MAX_BYTES, 0);
     while at < KINDS.len() {
         let bytes = 8 * KINDS[at].max_bytes;
@@ -221,20 +231,19 @@ fn form_of(bytes: &[u8]) -> Form {
 }
 
 fn document(source: &Source, bytes: &[u8]) -> Result<Report, Failure> {
-    let is_json = !bytes.starts_with(&MAGIC);
-    if is_json {
-        refuse_unknown_type(source, bytes)?;
-    }
-    let refuse = |error| source.decode_failure(error, Role::Judged);
-    let kind = file::kind_of(bytes).map_err(refuse)?;
+    let kind = kind_of(source, bytes)?;
     let Some(inspector) = KINDS.iter().find(|inspector| inspector.kind == kind) else {
         return Err(Failure::Unknown(format!(
             "{}: a {kind} file; this version of the program cannot read that kind yet",
             source.name()
         )));
     };
-    let look = (inspector.look)(bytes).map_err(refuse)?;
-    let form = if is_json { "JSON" } else { "binary" };
+    let look =
+        (inspector.look)(bytes).map_err(|error| source.decode_failure(error, Role::Judged))?;
+    let form = match bytes.starts_with(&MAGIC) {
+        true => "binary",
+        false => "JSON",
+    };
     let mut report = Report::new(Verdict::Done, format!("a {kind} file, {form}, well formed"));
     report
         .fact("kind", kind.word())
@@ -244,6 +253,14 @@ fn document(source: &Source, bytes: &[u8]) -> Result<Report, Failure> {
     }
     report.fact("content", Value::Members(look.members));
     Ok(report)
+}
+
+/// What a file says it is, in either form.
+pub(super) fn kind_of(source: &Source, bytes: &[u8]) -> Result<Kind, Failure> {
+    if !bytes.starts_with(&MAGIC) {
+        refuse_unknown_type(source, bytes)?;
+    }
+    file::kind_of(bytes).map_err(|error| source.decode_failure(error, Role::Judged))
 }
 
 /// A JSON document of another type than ours is unknown, not damaged.

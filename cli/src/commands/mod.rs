@@ -3,13 +3,16 @@
 mod bundle;
 mod certificate;
 mod circuit;
+mod demands;
 mod demo;
 mod founding;
 mod genesis;
 mod init;
 mod inspect;
 mod keygen;
+mod light_client;
 mod shell;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,6 +57,8 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Bundle(BundleCommand::Open(args)) => bundle::open(&args),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(&args),
         Command::Circuit(args) => circuit::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::LightClient(command) => light_client::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

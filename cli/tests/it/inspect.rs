@@ -6,7 +6,7 @@ use quorate_fixtures::vectors::{
 use quorate_verifier::bundle::Bundle;
 use quorate_verifier::encoding::Kind;
 use quorate_verifier::file::{FileType, file_header};
-use quorate_verifier::light_client::{ClientState, Fork, Trusted};
+use quorate_verifier::light_client::{ClientState, Fork, Trusted, Update};
 use quorate_verifier::proof::Origin;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::statement::Statement;
@@ -44,23 +44,12 @@ fn files() -> Vec<(Kind, Vec<u8>)> {
     both(&mut files, &block.certificate);
     both(&mut files, &attestation());
     both(&mut files, &verifying_key(Origin::Ceremony));
-    let trusted = Trusted::Anchor(example().genesis_header());
     let proved = Trusted::Proved(attestation());
     let mut conflicting = attestation();
     conflicting.header.state_root = conflicting.header.parent;
     both(&mut files, &Fork::new(proved, conflicting).unwrap());
-    let anchor = example_anchor();
-    both(
-        &mut files,
-        &ClientState {
-            trusted,
-            anchor: anchor.digest(),
-            keys: anchor.keys,
-            trusting_period_ms: anchor.trusting_period_ms,
-            clock_drift_ms: anchor.clock_drift_ms,
-            fork: None,
-        },
-    );
+    both(&mut files, &ClientState::new(&example_policy()).unwrap());
+    both(&mut files, &Update::step(attestation()));
     files
 }
 

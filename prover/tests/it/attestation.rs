@@ -1,6 +1,8 @@
 //! An attestation is accepted for what the caller holds, never for what it says of itself.
 
-use quorate_verifier::attestation::{AttestationError, KeyRing, Verdict, verify};
+use quorate_verifier::attestation::{
+    Attestation, AttestationError, KeyRing, Verdict, verify, verify_all,
+};
 use quorate_verifier::file::FileType;
 use quorate_verifier::light_client::{Fork, ForkError, Trusted};
 use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, TimeMs, View};
@@ -60,6 +62,38 @@ fn what_the_policy_does_not_accept_is_refused() {
     let (error, verdict) = refused(|p| p.development_keys = false);
     assert_eq!(error, AttestationError::DevelopmentKey(first));
     assert_eq!(verdict, Verdict::PolicyFailed);
+}
+
+#[test]
+fn many_get_the_verdict_of_each_alone() {
+    let mut policy = policy(1);
+    policy.keys = list(&[&FIRST, &SECOND]);
+    let good: Vec<Attestation> = (1..=3)
+        .flat_map(|height| [&*FIRST, &*SECOND].map(|key| attest_with(key, header(height), 2)))
+        .collect();
+    let judge = |many: &[Attestation], ring: &KeyRing| {
+        let many: Vec<&Attestation> = many.iter().collect();
+        let verdicts = verify_all(&many, &policy, ring);
+        let alone = many.iter().map(|one| verify(one, &policy, ring));
+        assert_eq!(verdicts, alone.collect::<Vec<_>>());
+        verdicts
+    };
+    assert_eq!(judge(&[], &ring()), []);
+    assert_eq!(judge(&good, &ring()), vec![Ok(()); good.len()]);
+    // Whatever is wrong with one changes nothing for the others.
+    let mut mixed = good.clone();
+    mixed[1].proof.c = -mixed[1].proof.c;
+    mixed[2].key = *SHORT.verifier().digest();
+    mixed[3].header.validators = set(77);
+    mixed[4] = attest(bent(1, |h| h.state_root = set_digest()));
+    let refused: Vec<bool> = judge(&mixed, &ring()).iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, true, true, true, true, false]);
+    assert!(judge(&good, &KeyRing::new()).iter().all(Result::is_err));
+    // Two errors that would cancel if the proofs had one weight.
+    let mut cancelling = vec![good[0].clone(), good[2].clone()];
+    let (one, two) = (cancelling[0].proof.c, cancelling[1].proof.c);
+    (cancelling[0].proof.c, cancelling[1].proof.c) = (two, one);
+    assert!(judge(&cancelling, &ring()).iter().all(Result::is_err));
 }
 
 #[test]

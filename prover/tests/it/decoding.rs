@@ -1,11 +1,12 @@
 //! Files of attestations, client states and forks: one encoding each, and hostile bytes.
 
 use bolero::check;
+use quorate_fixtures::fuzz::{Draw, Target, assert_canonical};
 use quorate_verifier::attestation::Attestation;
-use quorate_verifier::encoding::{Canonical, FILE_HEADER_BYTES};
+use quorate_verifier::encoding::Canonical;
 use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{AcceptedKey, KEYS_MAX};
-use quorate_verifier::light_client::{ClientState, Fork, Trusted};
+use quorate_verifier::light_client::{ClientState, Fork, Trusted, Update};
 use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, Height, TimeMs, View};
 use quorate_verifier::proof::VerifyingKey;
 
@@ -36,7 +37,20 @@ fn largest() -> ClientState {
         keys: (0..16).map(key).collect(),
         trusting_period_ms: u64::MAX,
         clock_drift_ms: u32::MAX,
+        development_keys: true,
         anchor: Digest::from_bytes([0xff; 32]),
+    }
+}
+
+/// The largest update there is: a skip that opens parameters of sixteen keys.
+fn largest_update() -> Update {
+    let Trusted::Proved(attestation) = largest().trusted else {
+        panic!("proved")
+    };
+    Update {
+        overlap: Some(overlap(set(0), &header(5), 0)),
+        parameters: Some(parameters(largest().keys)),
+        attestation,
     }
 }
 
@@ -55,12 +69,16 @@ fn round_trips<T: FileType + PartialEq + core::fmt::Debug>(value: &T) {
 #[test]
 fn files_round_trip() {
     round_trips(&attest(header(3)));
-    round_trips(&ClientState::new(&anchor(0)));
+    round_trips(&ClientState::new(&policy(0)).unwrap());
     let largest = largest();
     assert_eq!(largest.keys.len(), KEYS_MAX);
     assert!(largest.to_bytes().len() <= ClientState::MAX_BYTES);
     round_trips(&largest);
     round_trips(largest.fork.as_deref().unwrap());
+    let update = largest_update();
+    assert!(update.to_bytes().len() <= Update::MAX_BYTES);
+    round_trips(&update);
+    round_trips(&Update::step(attest(header(3))));
     let unproved = Fork::new(
         Trusted::Anchor(header(3)),
         attest(bent(3, |h| h.time = time(1))),
@@ -92,50 +110,23 @@ fn a_fork_that_is_none_is_refused_in_both_forms() {
     assert!(error.contains("are the same"), "{error}");
 }
 
-/// What is accepted must be the only encoding of what it means.
-fn is_canonical<T: FileType>(bytes: &[u8]) {
-    if let Ok(value) = T::from_binary(bytes) {
-        assert_eq!(value.to_file(), bytes);
-    }
-    if let Ok(value) = T::from_json_bytes(bytes) {
-        let again = T::from_json_bytes(value.to_json().as_bytes()).expect("our own JSON");
-        assert_eq!(again.to_file(), value.to_file());
-    }
-}
-
-/// Random bytes behind a good file header, and a good file with random edits.
-fn fuzz<T: FileType>(good: &T) {
-    let (file, json) = (good.to_file(), good.to_json().into_bytes());
+fn fuzz<T: FileType>(good: &T, iterations: usize) {
+    let target = Target::new(good);
     check!()
-        .with_type::<(u8, Vec<u8>, Vec<(u16, u8)>)>()
-        .with_iterations(2_000)
-        .for_each(|(form, tail, edits)| {
-            let mut bytes = match form % 4 {
-                0 => [&file[..FILE_HEADER_BYTES], tail].concat(),
-                1 => file.clone(),
-                2 => json.clone(),
-                _ => tail.clone(),
-            };
-            for (at, value) in edits.iter().take(4) {
-                if let Some(last) = bytes.len().checked_sub(1) {
-                    bytes[usize::from(*at).min(last)] = *value;
-                }
-            }
-            if form & 4 != 0 {
-                bytes.truncate(edits.first().map_or(0, |(at, _)| usize::from(*at)));
-            }
-            is_canonical::<T>(&bytes);
-        });
+        .with_type::<Draw>()
+        .with_iterations(iterations)
+        .for_each(|draw| assert_canonical::<T>(&target.bend(draw)));
 }
 
 #[test]
 fn hostile_bytes_do_no_harm() {
-    fuzz::<Attestation>(&attest(header(3)));
-    fuzz::<ClientState>(&ClientState::new(&anchor(0)));
+    fuzz::<Attestation>(&attest(header(3)), 2_000);
+    fuzz::<ClientState>(&ClientState::new(&policy(0)).unwrap(), 2_000);
     let largest = largest();
-    fuzz::<Fork>(largest.fork.as_deref().unwrap());
-    fuzz::<ClientState>(&largest);
-    fuzz::<VerifyingKey>(FIRST.verifier().key());
+    fuzz::<Fork>(largest.fork.as_deref().unwrap(), 2_000);
+    fuzz::<ClientState>(&largest, 2_000);
+    fuzz::<Update>(&largest_update(), 2_000);
+    fuzz::<VerifyingKey>(FIRST.verifier().key(), 2_000);
 }
 
 #[test]

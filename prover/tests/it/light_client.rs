@@ -17,7 +17,7 @@ fn now() -> TimeMs {
 }
 
 fn client(height: u64) -> ClientState {
-    ClientState::new(&anchor(height))
+    ClientState::new(&policy(height)).unwrap()
 }
 
 fn take(state: &ClientState, update: &Update) -> Result<Accepted, ClientError> {
@@ -323,6 +323,13 @@ fn keys_are_the_clients_choice() {
         with(&state, &ring(), production),
         AttestationError::DevelopmentKey(first)
     );
+    // What the policy refused at the start is not brought back by an option.
+    state.development_keys = false;
+    assert_eq!(
+        with(&state, &ring(), OPTIONS),
+        AttestationError::DevelopmentKey(first)
+    );
+    state.development_keys = true;
     state.keys[0].slots = CircuitSize::from_slots(64).unwrap();
     let size = AttestationError::WrongSize {
         key: first,
@@ -338,6 +345,20 @@ fn keys_are_the_clients_choice() {
     let error = take(&client(0), &by_second);
     let key = AttestationError::KeyNotAccepted(second);
     assert_eq!(error, Err(key.into()));
+}
+
+#[test]
+fn a_client_starts_from_a_policy_of_the_commit_rule() {
+    let mut policy = policy(0);
+    policy.keys = list(&[&SECOND]);
+    let state = ClientState::new(&policy).unwrap();
+    assert_eq!(
+        state.keys, policy.keys,
+        "the policy's keys, not the anchor's"
+    );
+    policy.rule = QuorumRule::OVERLAP;
+    let error = ClientState::new(&policy);
+    assert_eq!(error, Err(ClientError::WrongRule(QuorumRule::OVERLAP)));
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub struct BatchError {
 /// Checks that every proof shows its statement under `key`.
 ///
 /// Each equation of each proof has its own weight, hashed over the whole batch: proofs that fail
-/// cannot make up for one another. If the batch fails, its proofs are checked singly to name one.
+/// cannot make up for one another. If the batch fails, its proofs are checked singly, and those
+/// verdicts stand.
 ///
 /// # Errors
 /// [`BatchError`] names the first proof that is refused and why.
@@ -39,33 +40,35 @@ pub fn verify_batch(key: &PreparedKey, proofs: &[(&[Fr], &[u8])]) -> Result<(), 
         })?;
         decoded.push((*statement, proof));
     }
-    if decoded.is_empty() || holds(key, &decoded)? {
-        return Ok(());
+    for (index, verdict) in verify_each(key, &decoded).into_iter().enumerate() {
+        verdict.map_err(|error| BatchError { index, error })?;
     }
-    for (index, (statement, proof)) in decoded.into_iter().enumerate() {
-        key.bind(statement, proof)
-            .and_then(|bound| bound.check())
-            .map_err(|error| BatchError { index, error })?;
+    Ok(())
+}
+
+/// The verdict on every proof of a batch: one check for all if they hold, each alone if not.
+pub fn verify_each(key: &PreparedKey, proofs: &[(&[Fr], Proof)]) -> Vec<Result<(), ProofError>> {
+    if proofs.is_empty() || holds(key, proofs) {
+        return alloc::vec![Ok(()); proofs.len()];
     }
-    // Some weight let an error pass: a chance of 2^-128, answered by refusing.
-    Err(BatchError {
-        index: 0,
-        error: ProofError::Refused,
-    })
+    let single = |(statement, proof): &(&[Fr], Proof)| {
+        key.bind(statement, *proof).and_then(|bound| bound.check())
+    };
+    proofs.iter().map(single).collect()
 }
 
 /// With `w_i` and `rho_i` the weights of the two equations of proof `i`:
 /// `prod e(w_i A_i, B_i) e(sum w_i (I_i + D_i) + rho_i P_i, -gamma) e(sum w_i C_i, -delta)
 /// e(sum rho_i D_i, sigma gamma) e(-sum w_i alpha, beta) = 1`.
-fn holds(key: &PreparedKey, proofs: &[(&[Fr], Proof)]) -> Result<bool, BatchError> {
+fn holds(key: &PreparedKey, proofs: &[(&[Fr], Proof)]) -> bool {
     let seed = batch_seed(&key.digest, proofs);
     // Coefficients of the key's bases, of alpha, and of the points of all proofs.
     let mut bases = alloc::vec![Fr::ZERO; key.key.bases.len()];
     let mut weights = Vec::with_capacity(proofs.len());
     for (index, (statement, proof)) in proofs.iter().enumerate() {
-        let challenges = key
-            .challenges(statement, proof)
-            .map_err(|error| BatchError { index, error })?;
+        let Ok(challenges) = key.challenges(statement, proof) else {
+            return false;
+        };
         let [groth, knowledge] = batch_weights(&seed, index);
         let one = [Fr::ONE];
         let values = one
@@ -108,7 +111,7 @@ fn holds(key: &PreparedKey, proofs: &[(&[Fr], Proof)]) -> Result<bool, BatchErro
         key.beta.clone(),
     ]);
     let product = Bn254::multi_pairing(left, right);
-    Ok(product.0 == <Bn254 as Pairing>::TargetField::ONE)
+    product.0 == <Bn254 as Pairing>::TargetField::ONE
 }
 
 fn sum(points: &[G1Affine], scalars: &[Fr]) -> G1Projective {

@@ -29,7 +29,7 @@ mod key;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BatchError, verify_batch};
+pub use batch::{BatchError, verify_batch, verify_each};
 pub use challenge::Challenges;
 pub use check::{Bound, ProofError};
 pub use encoding::{Element, Proof, ProofDecodeError};

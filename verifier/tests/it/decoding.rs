@@ -1,13 +1,14 @@
 //! Decoders against hostile bytes: no panic, and what decodes encodes to the same bytes.
 
 use bolero::check;
+use quorate_fixtures::fuzz::{Draw, Target, assert_canonical};
 use quorate_fixtures::vectors::{
     example, example_anchor, example_block, example_policy, example_roster,
 };
 use quorate_verifier::bundle::Bundle;
 use quorate_verifier::certificate::{CommitCertificate, SignedHeader};
-use quorate_verifier::encoding::{DecodeError, FILE_HEADER_BYTES};
-use quorate_verifier::file::{self, FileType};
+use quorate_verifier::encoding::DecodeError;
+use quorate_verifier::file::FileType;
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::{HEADER_FIELDS, Header, HeaderField};
 use quorate_verifier::primitives::View;
@@ -17,43 +18,12 @@ use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::statement::Statement;
 use quorate_verifier::trust::{Policy, TrustAnchor};
 
-/// What is accepted must be the only encoding of what it means.
-fn is_canonical<T: FileType>(bytes: &[u8]) {
-    if let Ok(value) = T::from_binary(bytes) {
-        assert_eq!(value.to_file(), bytes);
-    }
-    if let Ok(value) = T::from_json_bytes(bytes) {
-        let again = T::from_json_bytes(value.to_json().as_bytes()).expect("our own JSON");
-        assert_eq!(again.to_file(), value.to_file());
-    }
-    let _ = file::kind_of(bytes);
-}
-
-/// Random bytes behind a good file header, and a good file with random edits.
 fn fuzz<T: FileType>(good: &T, iterations: usize) {
-    let file = good.to_file();
-    let json = good.to_json().into_bytes();
-    is_canonical::<T>(&file);
+    let target = Target::new(good);
     check!()
-        .with_type::<(u8, Vec<u8>, Vec<(u16, u8)>)>()
+        .with_type::<Draw>()
         .with_iterations(iterations)
-        .for_each(|(form, tail, edits)| {
-            let mut bytes = match form % 4 {
-                0 => [&file[..FILE_HEADER_BYTES], tail].concat(),
-                1 => file.clone(),
-                2 => json.clone(),
-                _ => tail.clone(),
-            };
-            for (at, value) in edits.iter().take(4) {
-                if let Some(byte) = bytes.len().checked_sub(1) {
-                    bytes[usize::from(*at).min(byte)] = *value;
-                }
-            }
-            if form & 4 != 0 {
-                bytes.truncate(edits.first().map_or(0, |(at, _)| usize::from(*at)));
-            }
-            is_canonical::<T>(&bytes);
-        });
+        .for_each(|draw| assert_canonical::<T>(&target.bend(draw)));
 }
 
 #[test]
