@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use quorate_verifier::certificate::CommitCertificate;
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::{HEADER_VERSION, Header};
 use quorate_verifier::merkle;
 use quorate_verifier::primitives::{Digest, Height, TimeMs};
+use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::{SetCommitment, ValidatorSet};
 
 use crate::app::{App, ChangeError, check_parameters};
@@ -16,6 +18,7 @@ use crate::limits::{CLOCK_DRIFT_MS, RECENT_HEADERS, SETS_HELD};
 use crate::quorum::{is_quorum, power_of};
 use crate::request::Request;
 use crate::scheme::Scheme;
+use crate::snapshot::{Link, Offer, Path, Snapshot, SnapshotError};
 
 /// The end of the chain, with everything that determines the next header.
 #[derive(Clone, Debug)]
@@ -108,6 +111,8 @@ pub struct Chain<A> {
     app: A,
     sets: BTreeMap<SetCommitment, Arc<ValidatorSet>>,
     recent: BTreeMap<Height, (Digest, SetCommitment)>,
+    /// Final headers that announce another set than their own, from genesis on.
+    links: Vec<Link>,
 }
 
 /// Why a genesis document, set and application do not fit each other.
@@ -164,6 +169,7 @@ impl<A: App> Chain<A> {
             app,
             sets,
             recent,
+            links: Vec::new(),
         })
     }
 
@@ -208,7 +214,16 @@ impl<A: App> Chain<A> {
     pub fn open_set(&mut self, set: Arc<ValidatorSet>) {
         if self.sets.len() >= SETS_HELD {
             let (tip, named) = (self.tip.set.commitment(), self.tip.next);
-            let spare = self.sets.keys().copied().find(|c| *c != tip && *c != named);
+            // Those that links name are kept for replicas that follow from far behind.
+            let linked = |set: &SetCommitment| {
+                let mut links = self.links.iter().map(|link| &link.header);
+                links.any(|header| header.validators == *set || header.next_validators == *set)
+            };
+            let spare = self
+                .sets
+                .keys()
+                .copied()
+                .find(|c| *c != tip && *c != named && !linked(c));
             if let Some(spare) = spare {
                 self.sets.remove(&spare);
             }
@@ -406,28 +421,7 @@ impl<A: App> Chain<A> {
         if build.lacks(Defect::BlocksUnchecked) {
             return Ok(());
         }
-        let signers = certificate.votes().iter().map(|v| v.index);
-        let signed = power_of(build, set, signers).ok_or(CertifiedError::NoQuorum)?;
-        if !is_quorum(build, self.tip.parameters.rule, signed, set.total()) {
-            return Err(CertifiedError::NoQuorum);
-        }
-        let message = certificate.message();
-        let items: Vec<_> = certificate
-            .votes()
-            .iter()
-            .filter_map(|v| {
-                Some((
-                    &set.get(v.index)?.key,
-                    message.as_bytes().as_slice(),
-                    &v.signature,
-                ))
-            })
-            .collect();
-        if scheme.verify_all(&items) {
-            Ok(())
-        } else {
-            Err(CertifiedError::Signature)
-        }
+        check_votes(scheme, build, certificate, set, self.tip.parameters.rule)
     }
 
     /// Executes a final block; its next set must be open. Answers the outcomes, and why a change
@@ -439,8 +433,13 @@ impl<A: App> Chain<A> {
         &mut self,
         scheme: &S,
         build: &B,
-        block: &Block,
+        block: &FinalBlock,
     ) -> (Vec<Vec<u8>>, Option<ChangeError>) {
+        let link = Link {
+            header: block.block.header().clone(),
+            certificate: block.certificate.clone(),
+        };
+        let block = &block.block;
         let (header, payload) = (block.header(), block.payload());
         let applied = self.app.apply(header, payload);
         let mut next = header.next_validators;
@@ -479,11 +478,110 @@ impl<A: App> Chain<A> {
             parameters: self.tip.next_parameters.clone(),
             next_parameters,
         };
+        if link.announces() {
+            self.links.push(link);
+        }
+        self.note_recent();
+        (applied.outcomes, refused)
+    }
+
+    fn note_recent(&mut self) {
+        let Tip { header, digest, .. } = &self.tip;
         self.recent
-            .insert(header.height, (block.digest(), header.validators));
+            .insert(header.height, (*digest, header.validators));
         if self.recent.len() > RECENT_HEADERS {
             self.recent.pop_first();
         }
-        (applied.outcomes, refused)
+    }
+
+    /// Final headers from a height on that announce another set, as long as the way of a snapshot
+    /// may be.
+    pub(crate) fn announcements(&self, from: Height) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(move |l| l.header.height >= from)
+    }
+
+    /// Takes over the state of a stored snapshot, at a restart: `docs/consensus.md#snapshot`. The
+    /// chain is at genesis, with every set open that the snapshot's links name.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the chain is then as before.
+    pub fn adopt<S: Scheme, B: Build>(
+        &mut self,
+        scheme: &S,
+        build: &B,
+        snapshot: &Snapshot,
+    ) -> Result<(), SnapshotError> {
+        let offer = &snapshot.offer;
+        offer.check(&self.tip.header.chain_id, self.next_height())?;
+        let mut path = Path::from(self.tip.set.clone());
+        let set = path.walk(scheme, build, offer, |set| self.sets.get(set).cloned())?;
+        self.install(build, offer, &snapshot.state, set)
+    }
+
+    /// Takes over a state whose offer was checked, if it is the certified one; `set` signs the
+    /// next header.
+    pub(crate) fn install(
+        &mut self,
+        build: &impl Build,
+        offer: &Offer,
+        state: &[u8],
+        set: Arc<ValidatorSet>,
+    ) -> Result<(), SnapshotError> {
+        let above = &offer
+            .above()
+            .ok_or(SnapshotError::Unfit("list of links"))?
+            .header;
+        let before = self.app.snapshot();
+        self.app.restore(state).map_err(SnapshotError::State)?;
+        if self.app.root() != above.state_root && !build.lacks(Defect::SnapshotUnchecked) {
+            self.app
+                .restore(&before)
+                .expect("an application reads what it has written");
+            return Err(SnapshotError::Root);
+        }
+        let (_, below) = offer.links.split_last().expect("it has a last link");
+        self.links.extend_from_slice(below);
+        self.tip = Tip {
+            header: offer.header.clone(),
+            digest: offer.header.digest(),
+            state_root: above.state_root,
+            outcomes_root: above.outcomes_root,
+            set: set.clone(),
+            next: above.next_validators,
+            parameters: offer.parameters.clone(),
+            next_parameters: offer.next_parameters.clone(),
+        };
+        self.sets.insert(set.commitment(), set);
+        self.note_recent();
+        Ok(())
+    }
+}
+
+/// Whether distinct members of a set that hold a quorum have signed a certificate's message.
+pub(crate) fn check_votes<S: Scheme, B: Build>(
+    scheme: &S,
+    build: &B,
+    certificate: &CommitCertificate,
+    set: &ValidatorSet,
+    rule: QuorumRule,
+) -> Result<(), CertifiedError> {
+    let signers = certificate.votes().iter().map(|vote| vote.index);
+    let signed = power_of(build, set, signers).ok_or(CertifiedError::NoQuorum)?;
+    if !is_quorum(build, rule, signed, set.total()) {
+        return Err(CertifiedError::NoQuorum);
+    }
+    let message = certificate.message();
+    let items: Vec<_> = certificate
+        .votes()
+        .iter()
+        .filter_map(|vote| {
+            let key = &set.get(vote.index)?.key;
+            Some((key, message.as_bytes().as_slice(), &vote.signature))
+        })
+        .collect();
+    if scheme.verify_all(&items) {
+        Ok(())
+    } else {
+        Err(CertifiedError::Signature)
     }
 }

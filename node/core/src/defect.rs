@@ -93,6 +93,14 @@ pub enum Defect {
     BufferUnbounded,
     /// Bad signatures cost a peer nothing.
     NoPenalty,
+    /// Certificates on the way to a snapshot are not checked.
+    LinksUnchecked,
+    /// A snapshot's state is not compared with the certified root.
+    SnapshotUnchecked,
+    /// A state of any announced size is taken.
+    SnapshotUnbounded,
+    /// A peer that serves a snapshot is waited for, for ever.
+    SnapshotPatience,
     /// A disk error is retried, and the vote sent.
     DiskErrorIgnored,
 }

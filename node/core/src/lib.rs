@@ -19,6 +19,7 @@ pub mod request;
 pub mod schedule;
 pub mod scheme;
 pub mod sim;
+pub mod snapshot;
 pub mod time;
 
 pub use crate::core::{

@@ -32,6 +32,22 @@ pub const REQUESTS_PER_RESEND: usize = 16;
 pub const BLOCKS_PER_ANSWER: usize = 16;
 /// Payload bytes in one answer of state transfer, unless a single block has more.
 pub const ANSWER_BYTES: usize = 4 << 20;
+/// Bytes of a state in one chunk of a snapshot.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Largest state that is taken from a peer, in bytes.
+pub const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
+/// Headers that prove a snapshot: one for each change of the set, and one.
+pub const LINKS_MAX: usize = 256;
+/// A peer is sent chunks of a snapshot at most this often, in ms, ...
+pub const CHUNK_SERVE_MS: u64 = 5;
+/// ... and asks for them at most this often.
+pub const CHUNK_MS: u64 = 10;
+/// A chunk of a snapshot is asked for again after this long, in ms, ...
+pub const CHUNK_AGAIN_MS: u64 = 500;
+/// ... and so often in all; then the peer is given up.
+pub const CHUNK_TRIES: u32 = 3;
+/// Whose snapshot was none, or never came, is not asked for another one so soon, in ms.
+pub const SNAPSHOT_PENALTY_MS: u64 = 10_000;
 /// The same peer is not served from the same height again sooner, in ms.
 pub const SERVE_AGAIN_MS: u64 = 50;
 /// The same peer is not served at all sooner, in ms.

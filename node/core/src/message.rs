@@ -12,8 +12,9 @@ use quorate_verifier::signature::Signature;
 
 use crate::ballot::{Ballot, PreparedClaim, ReportBody, Step, read_claim, write_claim};
 use crate::block::{Block, FinalBlock};
-use crate::limits::{BLOCKS_PER_ANSWER, SET_BYTES_MAX, VOTES_MAX};
-use crate::request::Request;
+use crate::limits::{BLOCKS_PER_ANSWER, CHUNK_BYTES, SET_BYTES_MAX, VOTES_MAX};
+use crate::request::{Request, read_long, write_count};
+use crate::snapshot::Offer;
 
 /// A prepare or a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +125,10 @@ pub enum Fetch {
     Block(Height, Digest),
     /// The opening of a set commitment.
     Set(SetCommitment),
+    /// The proof of a state at this height or above.
+    Snapshot(Height),
+    /// A chunk of the state at this height, by its place.
+    Chunk(Height, u32),
 }
 
 /// The opening of a set commitment. What came over a link is kept as bytes until it is wanted:
@@ -205,6 +210,10 @@ pub enum Message {
     Probe(u64),
     /// A report.
     Report(Report),
+    /// The proof of a state that the sender has.
+    Offer(Arc<Offer>),
+    /// A chunk of the state at a height, by its place.
+    Chunk(Height, u32, Arc<[u8]>),
 }
 
 macro_rules! kind_bytes {
@@ -214,7 +223,7 @@ macro_rules! kind_bytes {
 kind_bytes! {
     REQUEST = 1; PRE_PREPARE = 2; PREPARE = 3; COMMIT = 4; VIEW_CHANGE = 5; STATUS = 6;
     FETCH_BLOCKS = 7; FETCH_BLOCK = 8; FETCH_SET = 9; BLOCKS = 10; BLOCK = 11; SET = 12;
-    PROBE = 13; REPORT = 14;
+    PROBE = 13; REPORT = 14; FETCH_SNAPSHOT = 15; FETCH_CHUNK = 16; OFFER = 17; CHUNK = 18;
 }
 
 impl Canonical for Message {
@@ -244,6 +253,11 @@ impl Canonical for Message {
                 block.write(out);
             }
             Self::Fetch(Fetch::Set(set)) => tagged(out, FETCH_SET, set),
+            Self::Fetch(Fetch::Snapshot(from)) => tagged(out, FETCH_SNAPSHOT, from),
+            Self::Fetch(Fetch::Chunk(height, chunk)) => {
+                tagged(out, FETCH_CHUNK, height);
+                out.extend_from_slice(&chunk.to_le_bytes());
+            }
             Self::Blocks(blocks) => {
                 out.push(BLOCKS);
                 write_length(out, blocks.len());
@@ -264,6 +278,13 @@ impl Canonical for Message {
                 report.body.height.write(out);
                 report.body.header.write(out);
                 write_signed(out, report.signer, &report.signature);
+            }
+            Self::Offer(offer) => tagged(out, OFFER, &**offer),
+            Self::Chunk(height, chunk, bytes) => {
+                tagged(out, CHUNK, height);
+                out.extend_from_slice(&chunk.to_le_bytes());
+                write_count(out, bytes.len());
+                out.extend_from_slice(bytes);
             }
         }
     }
@@ -300,10 +321,18 @@ impl Canonical for Message {
                     signature,
                 })
             }
+            FETCH_SNAPSHOT => Self::Fetch(Fetch::Snapshot(Height::read(input)?)),
+            FETCH_CHUNK => Self::Fetch(Fetch::Chunk(Height::read(input)?, input.u32("chunk")?)),
+            OFFER => Self::Offer(Offer::read(input).map(Arc::new)?),
+            CHUNK => {
+                let (height, chunk) = (Height::read(input)?, input.u32("chunk")?);
+                let bytes = read_long(input, "bytes of a chunk", CHUNK_BYTES)?;
+                Self::Chunk(height, chunk, bytes.into())
+            }
             byte => {
                 return Err(DecodeError::rule(
                     "message kind",
-                    format!("1 to 14, not {byte}"),
+                    format!("1 to 18, not {byte}"),
                 ));
             }
         })

@@ -8,6 +8,7 @@ mod normal;
 mod pool;
 mod restart;
 mod round;
+mod snapshot;
 mod sync;
 mod view_change;
 mod watch;
@@ -32,6 +33,7 @@ use crate::record::Record;
 use crate::request::{ClientKey, Request};
 use crate::schedule;
 use crate::scheme::Scheme;
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::time::{Now, Tick, Timing};
 
 pub use pool::PoolError;
@@ -41,6 +43,7 @@ use restart::Resume;
 use normal::Closing;
 use pool::{Kept, Pool};
 use round::{Mode, Round};
+use snapshot::Snapshots;
 use sync::{Asking, NextBuffer, PeerState};
 use watch::Watch;
 
@@ -57,6 +60,9 @@ pub struct Config {
     pub salt_key: [u8; 32],
     /// Patience.
     pub timing: Timing,
+    /// After so many heights a copy of the state is made for replicas that are far behind; and a
+    /// replica that is so many heights behind asks for one. 0 for neither.
+    pub snapshot_every: u64,
 }
 
 /// What happens to a replica.
@@ -115,6 +121,10 @@ pub enum Effect {
         /// The first block.
         from: Height,
     },
+    /// Start from this state from now on, in place of the blocks below it: store it, durable before
+    /// any later effect runs, for [`Chain::adopt`] at the next start. The heights below are final,
+    /// but this replica neither has their blocks nor decides them. An older one may go.
+    Adopt(Arc<Snapshot>),
     /// A request of a local client is not kept.
     Reject(ClientKey, u64, PoolError),
     /// A peer broke a rule.
@@ -162,6 +172,9 @@ pub enum Fault {
     /// Something that nobody asked for.
     #[error("nobody asked for this")]
     Unasked,
+    /// A snapshot that proves nothing.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A request that may not wait.
     #[error(transparent)]
     Request(#[from] PoolError),
@@ -203,6 +216,7 @@ pub struct Core<S, A, B = Sound> {
     watch: Watch,
     peers: BTreeMap<Peer, PeerState>,
     asking: Asking,
+    snapshots: Snapshots,
     wanted_set: Option<(SetCommitment, Option<Tick>)>,
     resume: Resume,
     /// Records of heights above the chain's end.
@@ -255,6 +269,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                 self.on_fetch_block(from, height, &block)
             }
             Message::Fetch(Fetch::Set(set)) => self.on_fetch_set(from, &set),
+            Message::Fetch(Fetch::Snapshot(height)) => self.on_fetch_snapshot(from, height),
+            Message::Fetch(Fetch::Chunk(height, chunk)) => self.on_fetch_chunk(from, height, chunk),
+            Message::Offer(offer) => self.on_offer(from, offer),
+            Message::Chunk(height, chunk, bytes) => self.on_chunk(from, height, chunk, &bytes),
             Message::Blocks(blocks) => self.on_blocks(from, blocks),
             Message::Block(block) => self.on_block(from, block),
             Message::Set(set) => self.on_set(from, &set),
@@ -267,6 +285,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     fn advance(&mut self) {
         while !self.halted {
             let moved = self.try_decide()
+                || self.try_adopt()
                 || self.try_join()
                 || self.try_time_out()
                 || self.try_propose()
@@ -461,6 +480,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             self.propose_at(),
             round.judge_at,
             self.ask_at(),
+            self.snapshot_at(),
         ];
         // Whatever is due by now had its chance in `advance`.
         let now = self.now.tick;
@@ -554,6 +574,7 @@ impl<S, A, B> Core<S, A, B> {
             changes: round.changes.len(),
             blocks: round.blocks.len(),
             requests: self.pool.len(),
+            snapshot: self.snapshots.bytes_taken(),
         }
     }
 }
@@ -573,4 +594,6 @@ pub struct Held {
     pub blocks: usize,
     /// Waiting requests.
     pub requests: usize,
+    /// Bytes of a state that a peer is serving.
+    pub snapshot: usize,
 }

@@ -612,13 +612,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         let block = Arc::new(FinalBlock { block, certificate });
         self.effects
             .push(Effect::Persist(Record::Final(block.clone())));
-        if let Some(closing) = self.closing.take() {
-            self.effects
-                .push(Effect::Seal(closing.height, closing.certificate()));
-        }
+        self.seal_last();
         self.note_turn(view);
-        let (outcomes, refused_change) =
-            self.chain.execute(&self.scheme, &self.build, &block.block);
+        let (outcomes, refused_change) = self.chain.execute(&self.scheme, &self.build, &block);
+        self.take_snapshot(&block);
         let clients = block.block.payload().requests.iter().map(|r| r.client);
         self.pool.prune(self.chain.app(), clients);
         for request in self.pool.expel(self.chain.app()) {
@@ -646,6 +643,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         };
         self.effects.push(Effect::Decide(Box::new(decision)));
         self.begin_round();
+    }
+
+    /// The last height's certificate takes no more votes.
+    pub(super) fn seal_last(&mut self) {
+        if let Some(closing) = self.closing.take() {
+            self.effects
+                .push(Effect::Seal(closing.height, closing.certificate()));
+        }
     }
 
     /// How long the deciding view took, and whether the first primary had its block through.

@@ -170,6 +170,12 @@ impl Pool {
         }
     }
 
+    /// The same for every client, when the state has jumped.
+    pub(crate) fn prune_all<A: App>(&mut self, app: &A) {
+        let clients: Vec<_> = self.waiting.keys().copied().collect();
+        self.prune(app, clients.into_iter());
+    }
+
     /// The next batch: one request of each client in turn, each client's in order without a gap,
     /// starting at a key that moves with the height, so that nobody is always last.
     pub(crate) fn batch<A: App>(

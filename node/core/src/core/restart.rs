@@ -8,6 +8,7 @@ use quorate_verifier::signature::Signature;
 
 use super::pool::Pool;
 use super::round::{Mode, Proposing, Round};
+use super::snapshot::Snapshots;
 use super::sync::{Asking, NextBuffer};
 use super::watch::Watch;
 use super::{Config, Core, Effect, Fault, Peer, Recipients};
@@ -82,6 +83,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             watch: Watch::default(),
             peers: BTreeMap::new(),
             asking: Asking::default(),
+            snapshots: Snapshots::default(),
             wanted_set: None,
             resume: Resume::default(),
             memory: BTreeMap::new(),

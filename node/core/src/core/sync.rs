@@ -31,6 +31,10 @@ pub(super) struct PeerState {
     served: Option<(Height, Tick)>,
     /// When another question of it was last answered.
     answered: Option<Tick>,
+    /// When it was last sent a chunk of a snapshot.
+    pub(super) chunk_sent: Option<Tick>,
+    /// When it may be asked for a snapshot again, after one that was none.
+    pub(super) snapshot_after: Option<Tick>,
     /// The nonce of its last probe.
     pub(super) probe: Option<u64>,
     pub(super) marks: u32,
@@ -42,6 +46,8 @@ pub(super) struct PeerState {
 pub(super) struct Asking {
     last: Option<Peer>,
     at: Option<Tick>,
+    /// Whether a snapshot was asked for, and not blocks.
+    snapshot: bool,
 }
 
 /// Messages of the next height, bounded per peer.
@@ -287,12 +293,16 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
 
     /// An opening is decoded only if it is wanted: checking the keys of a set takes a while.
     pub(super) fn on_set(&mut self, from: Peer, opening: &SetOpening) {
-        let Some((wanted, _)) = self.wanted_set else {
+        let next = self.wanted_set.map(|(wanted, _)| wanted);
+        let wanted = [next, self.lacked_set()];
+        if wanted == [None; 2] {
             return; // a second answer, or nobody asked
-        };
+        }
         match opening.open() {
-            Ok(set) if set.commitment() == wanted => {
-                self.wanted_set = None;
+            Ok(set) if wanted.contains(&Some(set.commitment())) => {
+                if next == Some(set.commitment()) {
+                    self.wanted_set = None;
+                }
                 self.open_set(set);
             }
             _ => self.blame(from, Fault::Unasked),
@@ -304,6 +314,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         if self.chain.set(&set.commitment()).is_none() {
             self.effects.push(Effect::Persist(Record::Set(set.clone())));
             self.chain.open_set(set);
+            self.walk();
         }
     }
 
@@ -340,15 +351,47 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         for fetch in asked {
             self.send(Recipients::All, Message::Fetch(fetch));
         }
+        self.go_on_with_snapshot();
         if due(self.asking.at)
             && let Some(peer) = self.next_source()
         {
+            // By turns: whoever has no snapshot to offer may still have blocks.
+            // And while a state comes, blocks come too: whichever is quicker.
+            let snapshot = self.is_far_ahead(peer)
+                && !self.asking.snapshot
+                && !self.is_taking_snapshot()
+                && self.may_be_asked_for_snapshot(peer);
             self.asking = Asking {
                 last: Some(peer),
                 at: Some(now),
+                snapshot,
             };
-            self.send(Recipients::One(peer), Message::Fetch(Fetch::Blocks(height)));
+            let fetch = if snapshot {
+                Fetch::Snapshot(height)
+            } else {
+                Fetch::Blocks(height)
+            };
+            self.send(Recipients::One(peer), Message::Fetch(fetch));
         }
+    }
+
+    /// Whether a peer says that it is so far ahead that its state is worth more than its blocks.
+    fn is_far_ahead(&self, peer: Peer) -> bool {
+        let every = self.config.snapshot_every;
+        let claimed = self.peers.get(&peer).and_then(|peer| peer.height);
+        let claimed = claimed.map_or(0, Height::get);
+        every > 0 && claimed.saturating_sub(self.round.height.get()) > every
+    }
+
+    /// Whose snapshot was none, or never came, is not asked for another one for a while.
+    fn may_be_asked_for_snapshot(&self, peer: Peer) -> bool {
+        let state = self.peers.get(&peer);
+        let until = state.and_then(|state| state.snapshot_after);
+        until.is_none_or(|until| self.now.tick >= until)
+    }
+
+    pub(super) fn is_asked_for_snapshot(&self, peer: Peer) -> bool {
+        self.asking.last == Some(peer) && self.asking.snapshot
     }
 
     /// The peer after the last one that was asked, among those that are ahead.

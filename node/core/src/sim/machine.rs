@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use quorate_verifier::encoding::Canonical;
 use quorate_verifier::primitives::Height;
 use quorate_verifier::set::ValidatorSet;
+use sha2::{Digest as _, Sha256};
 
 use super::disk::{Disk, DiskError};
 use super::keys::{Crypto, KeyId, public};
@@ -17,13 +19,17 @@ use crate::core::{Config, Core, Decision, Effect, Fault, Halt, Input, Memory, Pe
 use crate::defect::{Build, Defect};
 use crate::evidence::{DoubleVote, culprits};
 use crate::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER};
-use crate::log::{LogError, RecordLog};
+use crate::log::{LogError, RecordLog, Storage};
 use crate::message::Message;
 use crate::record::Record;
+use crate::snapshot::Snapshot;
 use crate::time::{Now, Tick, Timing};
 
 /// Segments are this small so that a short run closes and forgets some, in bytes.
 const SEGMENT_BYTES: usize = 8 << 10;
+
+/// Files with a stored state; the height follows.
+const SNAPSHOT: &str = "snapshot-";
 
 /// Why a simulated node is not running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,7 @@ pub(crate) struct Output {
     pub(crate) not_durable: Vec<Ballot>,
     pub(crate) evidence: Vec<Arc<DoubleVote>>,
     pub(crate) blamed: Vec<(Peer, Fault)>,
+    pub(crate) adopted: Vec<Arc<Snapshot>>,
     pub(crate) sealed: Vec<(Height, quorate_verifier::certificate::CommitCertificate)>,
     pub(crate) rejected: usize,
     pub(crate) wake: Option<Tick>,
@@ -57,7 +64,7 @@ struct Running<C, A, B> {
     core: Core<C, A, B>,
     votes: RecordLog,
     blocks: RecordLog,
-    chain: Vec<Arc<FinalBlock>>,
+    chain: BTreeMap<Height, Arc<FinalBlock>>,
     durable: BTreeMap<Slot, Choice>,
     written: Vec<(Slot, Choice)>,
 }
@@ -77,11 +84,19 @@ pub(crate) struct Machine<C, A, B> {
     build: B,
     genesis: Chain<A>,
     timing: Timing,
+    snapshot_every: u64,
     running: Option<Running<C, A, B>>,
 }
 
 impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
-    pub(crate) fn new(key: KeyId, crypto: C, build: B, genesis: Chain<A>, timing: Timing) -> Self {
+    pub(crate) fn new(
+        key: KeyId,
+        crypto: C,
+        build: B,
+        genesis: Chain<A>,
+        timing: Timing,
+        snapshot_every: u64,
+    ) -> Self {
         Self {
             key,
             disk: Disk::default(),
@@ -93,6 +108,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             build,
             genesis,
             timing,
+            snapshot_every,
             running: None,
         }
     }
@@ -125,13 +141,22 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
         let (votes, written) = RecordLog::open(&mut self.disk, "votes", SEGMENT_BYTES, skip)?;
         let mut chain = self.genesis.clone();
         self.sets.iter().for_each(|set| chain.open_set(set.clone()));
-        let mut finals = Vec::new();
+        let opened = |record: &Record| match record {
+            Record::Set(set) => Some(set.clone()),
+            _ => None,
+        };
+        let opened = stored.records.iter().filter_map(opened);
+        opened.for_each(|set| chain.open_set(set));
+        if let Some(snapshot) = self.read_snapshot()? {
+            let adopted = chain.adopt(&self.crypto, &self.build, &snapshot);
+            adopted.expect("a snapshot that was adopted once proves itself again");
+        }
+        let mut finals = BTreeMap::new();
         for record in stored.records {
             match record {
-                Record::Set(set) => chain.open_set(set),
                 Record::Final(block) if block.block.height() == chain.next_height() => {
-                    chain.execute(&self.crypto, &self.build, &block.block);
-                    finals.push(block);
+                    chain.execute(&self.crypto, &self.build, &block);
+                    finals.insert(block.block.height(), block);
                 }
                 _ => {} // the rest of a tail that was decided again after a loss
             }
@@ -150,6 +175,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             key: Some(public(self.key).clone()),
             salt_key: [u8::try_from(self.key.0).expect("a few dozen keys"); 32],
             timing: self.timing,
+            snapshot_every: self.snapshot_every,
         };
         let (crypto, build) = (self.crypto.clone(), self.build.clone());
         let (core, effects) = Core::start(config, crypto, build, chain, memory, now);
@@ -163,6 +189,39 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
         };
         self.running = Some(running);
         Ok(effects)
+    }
+
+    /// A new file with its check, before the old ones go.
+    fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), DiskError> {
+        let disk = &mut self.disk;
+        let name = format!("{SNAPSHOT}{:016x}", snapshot.offer.height().get());
+        let old: Vec<_> = snapshots_on(disk)?.filter(|n| *n != name).collect();
+        let mut bytes = snapshot.to_bytes();
+        bytes.extend_from_slice(&Sha256::digest(&bytes));
+        disk.create(&name)?;
+        disk.append(&name, &bytes)?;
+        disk.sync(&name)?;
+        disk.sync_directory()?;
+        for name in old {
+            disk.remove(&name)?;
+        }
+        disk.sync_directory()
+    }
+
+    /// The newest stored snapshot; one that was torn while it was written was not relied on.
+    fn read_snapshot(&mut self) -> Result<Option<Snapshot>, DiskError> {
+        let mut names: Vec<_> = snapshots_on(&self.disk)?.collect();
+        names.sort_unstable();
+        for name in names.into_iter().rev() {
+            let bytes = self.disk.read(&name)?;
+            let Some((content, check)) = bytes.split_last_chunk::<32>() else {
+                continue;
+            };
+            if Sha256::digest(content)[..] == check[..] {
+                return Ok(Snapshot::from_bytes(content).ok());
+            }
+        }
+        Ok(None)
     }
 
     /// The power goes off.
@@ -214,7 +273,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                 let sync_directory = !self.build.lacks(Defect::DirectoryUnsynced);
                 let log = match &record {
                     Record::Final(block) => {
-                        running.chain.push(block.clone());
+                        running.chain.insert(block.block.height(), block.clone());
                         &mut running.blocks
                     }
                     Record::Set(_) => &mut running.blocks,
@@ -254,6 +313,12 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                 self.forget(&decision)?;
                 output.decided.push(*decision);
             }
+            Effect::Adopt(snapshot) => {
+                self.make_durable()?;
+                let written = self.write_snapshot(&snapshot);
+                self.check(written.map_err(LogError::Device))?;
+                output.adopted.push(snapshot);
+            }
             Effect::WakeAt(at) => output.wake = Some(at),
             Effect::Seal(height, certificate) => output.sealed.push((height, certificate)),
             Effect::Serve { to, from } => {
@@ -284,10 +349,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             return Vec::new();
         };
         let height = other.block.height();
-        let own = running
-            .chain
-            .iter()
-            .find(|own| own.block.height() == height);
+        let own = running.chain.get(&height);
         let set = running
             .core
             .chain()
@@ -339,24 +401,28 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
     }
 }
 
-fn stored_from(chain: &[Arc<FinalBlock>], from: Height) -> Vec<Arc<FinalBlock>> {
-    // Heights count from 1 and are stored without a gap.
-    let Some(place) = from
-        .get()
-        .checked_sub(1)
-        .and_then(|p| usize::try_from(p).ok())
-    else {
-        return Vec::new();
+fn snapshots_on(disk: &Disk) -> Result<impl Iterator<Item = String> + use<>, DiskError> {
+    let names = disk.list()?.into_iter();
+    Ok(names.filter(|name| name.starts_with(SNAPSHOT)))
+}
+
+fn stored_from(chain: &BTreeMap<Height, Arc<FinalBlock>>, from: Height) -> Vec<Arc<FinalBlock>> {
+    let (mut bytes, mut next) = (0, Some(from));
+    let follows = |(height, _): &(&Height, _)| {
+        // A snapshot leaves a gap.
+        let follows = next == Some(**height);
+        next = height.next();
+        follows
     };
-    let mut bytes = 0;
     let fits = |block: &&Arc<FinalBlock>| {
         let first = bytes == 0;
         bytes += block.block.payload().size().max(1);
         first || bytes <= ANSWER_BYTES
     };
     chain
-        .iter()
-        .skip(place)
+        .range(from..)
+        .take_while(follows)
+        .map(|(_, block)| block)
         .take(BLOCKS_PER_ANSWER)
         .take_while(fits)
         .cloned()

@@ -17,6 +17,7 @@ use crate::limits::{
     BLOCKS_HELD, CLOCK_DRIFT_MS, NEXT_VOTES_PER_PEER, UNSEEN_COMMITS, VIEWS_AHEAD, VIEWS_BEHIND,
 };
 use crate::request::{ClientKey, Request};
+use crate::snapshot::Snapshot;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +222,27 @@ impl<C: Crypto, A: App + Clone> Oracle<C, A> {
                     self.violated(Violation::State { height, node });
                 }
             }
+        }
+    }
+
+    /// A correct node goes on from a snapshot: its header must be the decided one, and its state
+    /// too, unless it has gone on already.
+    pub(crate) fn adopted(&mut self, node: usize, snapshot: &Snapshot, state: Option<Digest>) {
+        let header = &snapshot.offer.header;
+        let height = header.height.get();
+        self.heights.insert(node, height);
+        let place = usize::try_from(height - 1).expect("few heights");
+        match self.decided.get(place) {
+            Some((_, first)) if first.tip.digest == header.digest() => {
+                if state.is_some_and(|state| state != first.tip.state_root) {
+                    self.violated(Violation::State { height, node });
+                }
+            }
+            Some((first_node, _)) => {
+                let nodes = (*first_node, node);
+                self.violated(Violation::Fork { height, nodes });
+            }
+            None => self.violated(Violation::Gap { node, height }),
         }
     }
 

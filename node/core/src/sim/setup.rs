@@ -57,6 +57,8 @@ pub struct Setup {
     pub interval_ms: u32,
     /// Clock of each node against true time, in ms; absent ones are right.
     pub clocks: Vec<i64>,
+    /// Heights between two copies of the state that nodes offer; 0 for none.
+    pub snapshot_every: u64,
     /// Whether every message takes the way through its encoding.
     pub wire: bool,
 }
@@ -89,6 +91,7 @@ impl Setup {
             timing: TIMING,
             interval_ms: 20,
             clocks: Vec::new(),
+            snapshot_every: 8,
             wire: true,
         }
     }
@@ -127,8 +130,16 @@ impl Setup {
             .iter()
             .map(|_| i64::try_from(rng.below(300)).expect("small") - 150)
             .collect();
+        let forged = liars
+            .iter()
+            .any(|(_, kind)| *kind == LiarKind::SnapshotForger);
+        let snapshot_every = match [0, 2, 5, 12][rng.place(4)] {
+            0 if forged => 2,
+            every => every,
+        };
         Self {
             seed,
+            snapshot_every,
             spares: usize::from(chaos.change_at_ms > 0),
             clients: 1 + rng.place(4),
             request_ms: rng.between(15, 120),

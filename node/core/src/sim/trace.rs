@@ -67,6 +67,16 @@ impl Trace {
             Message::Fetch(Fetch::Blocks(from)) => self.number(from.get() << 8 | 12),
             Message::Fetch(Fetch::Block(height, _)) => self.number(height.get() << 8 | 13),
             Message::Fetch(Fetch::Set(_)) => self.number(14),
+            Message::Fetch(Fetch::Snapshot(from)) => self.number(from.get() << 8 | 20),
+            Message::Fetch(Fetch::Chunk(height, chunk)) => {
+                self.number(height.get() << 8 | 21);
+                self.number(u64::from(*chunk));
+            }
+            Message::Offer(offer) => self.number(offer.height().get() << 8 | 22),
+            Message::Chunk(height, chunk, bytes) => {
+                self.number(height.get() << 8 | 23);
+                self.number(u64::from(*chunk) << 32 | bytes.len() as u64);
+            }
             Message::Blocks(blocks) => self.number((blocks.len() as u64) << 8 | 15),
             Message::Block(block) => self.number(block.height().get() << 8 | 16),
             Message::Set(_) => self.number(17),

@@ -34,7 +34,13 @@ fn vote_before_persist() {
 
 #[test]
 fn prepared_certificate_dropped_in_a_view_change() {
-    caught(Defect::PreparedDropped, None, 200, fork);
+    // A primary that proposes late leaves many heights prepared and not decided.
+    caught(
+        Defect::PreparedDropped,
+        Some(LiarKind::SlowPrimary),
+        20,
+        fork,
+    );
 }
 
 #[test]
@@ -136,6 +142,15 @@ fn the_timer_lost_after_state_transfer() {
 fn one_invalid_view_change_spoils_the_rest() {
     let liar = Some(LiarKind::ViewChangeForger);
     caught(Defect::InvalidSpoils, liar, 20, |v| {
-        matches!(v, Violation::NoProgress { .. })
+        // A primary that shows nothing opens no view.
+        matches!(v, Violation::NoProgress { .. } | Violation::Blamed { .. })
+    });
+}
+
+#[test]
+fn a_state_taken_without_a_certificate() {
+    let liar = Some(LiarKind::SnapshotForger);
+    caught(Defect::LinksUnchecked, liar, 20, |v| {
+        matches!(v, Violation::Fork { .. } | Violation::Gap { .. })
     });
 }

@@ -8,6 +8,7 @@ mod equivocator;
 mod garbage;
 mod silent;
 mod slow_primary;
+mod snapshot_forger;
 mod stale_replier;
 mod time_pusher;
 mod twins;
@@ -50,6 +51,8 @@ pub enum LiarKind {
     ViewChangeForger,
     /// Serves gaps, old blocks and forgeries, or promises and never serves.
     BadPeer,
+    /// Offers states that nobody has certified, and garbles those that somebody has.
+    SnapshotForger,
     /// Leaves one client's requests out.
     Censor,
     /// Floods with well-formed nonsense.
@@ -86,7 +89,7 @@ impl Deviation {
 
 impl LiarKind {
     /// Every kind that a seed may choose.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Twins,
         Self::Equivocator,
         Self::StaleReplier,
@@ -96,6 +99,7 @@ impl LiarKind {
         Self::CertificateForger,
         Self::ViewChangeForger,
         Self::BadPeer,
+        Self::SnapshotForger,
         Self::Censor,
         Self::Garbage,
     ];
@@ -112,6 +116,7 @@ impl LiarKind {
             Self::CertificateForger => "certificate-forger",
             Self::ViewChangeForger => "view-change-forger",
             Self::BadPeer => "bad-peer",
+            Self::SnapshotForger => "snapshot-forger",
             Self::Censor => "censor",
             Self::Garbage => "garbage",
             Self::Deviator(..) => "deviator",
@@ -134,6 +139,7 @@ impl LiarKind {
             Self::CertificateForger => Box::new(certificate_forger::CertificateForger::default()),
             Self::ViewChangeForger => Box::new(view_change_forger::ViewChangeForger::default()),
             Self::BadPeer => Box::new(bad_peer::BadPeer::default()),
+            Self::SnapshotForger => Box::new(snapshot_forger::SnapshotForger::default()),
             Self::Censor => Box::new(censor::Censor),
             Self::Garbage => Box::new(garbage::Garbage),
             Self::Deviator(step, how) => Box::new(deviator::Deviator::new(step, how)),

@@ -25,7 +25,7 @@ use super::trace::Trace;
 use super::workload::{Adding, Workload};
 use crate::app::App;
 use crate::chain::Chain;
-use crate::core::Input;
+use crate::core::{Fault, Input};
 use crate::defect::Build;
 use crate::message::Message;
 use crate::time::{Now, Tick};
@@ -115,6 +115,8 @@ pub struct Counts {
     pub crashes: u64,
     /// Faults of disks and clocks.
     pub faults: u64,
+    /// Snapshots that nodes have taken over.
+    pub snapshots: u64,
     /// Highest view in which a height was decided.
     pub highest_view: u64,
 }
@@ -144,6 +146,7 @@ pub struct World<C: Crypto, B, W: Workload = Adding> {
     /// Clients make no new requests.
     quiet: bool,
     oracle: Oracle<C, W::App>,
+    blames: Vec<(usize, usize, Fault)>,
     counts: Counts,
     trace: Trace,
     /// Drops a message on its way, for tests that play the network by hand.
@@ -172,7 +175,7 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
         }
         let corrupt_keys = liars.iter().map(|(node, _)| keys[*node]).collect();
         let node = |(place, key): (usize, &KeyId)| {
-            let timing = setup.timing;
+            let (timing, every) = (setup.timing, setup.snapshot_every);
             let breaks = setup.broken_apps.iter().find(|(node, _)| *node == place);
             let genesis = match breaks {
                 Some((_, height)) => {
@@ -181,7 +184,7 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
                 }
                 None => genesis.clone(),
             };
-            let machine = Machine::new(*key, crypto.clone(), build.clone(), genesis, timing);
+            let machine = Machine::new(*key, crypto.clone(), build.clone(), genesis, timing, every);
             // The first twin speaks as it is; what the second one says is the lie.
             let kind = liars
                 .iter()
@@ -215,6 +218,7 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
             corrupt_keys,
             healed: setup.chaos_ms == 0,
             quiet: setup.chaos_ms > 0,
+            blames: Vec::new(),
             counts: Counts::default(),
             trace: Trace::new(seed),
             filter: None,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Counts, EPOCH_MS, What, World};
-use crate::core::{Core, Decision, Halt};
+use crate::app::App;
+use crate::core::{Core, Decision, Fault, Halt};
 use crate::defect::Build;
 use crate::evidence::DoubleVote;
 use crate::sim::keys::Crypto;
@@ -11,6 +12,10 @@ use crate::sim::machine::{Down, Output};
 use crate::sim::oracle::Violation;
 use crate::sim::trace::Trace;
 use crate::sim::workload::Workload;
+use crate::snapshot::Snapshot;
+
+/// Blames that are kept for tests.
+const BLAMES_HELD: usize = 1_000;
 
 impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
     pub(super) fn handle(&mut self, node: usize, output: Output) {
@@ -29,8 +34,16 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
         if correct {
             self.judge(node, &output);
         }
+        let mut adopted = output.adopted.into_iter().peekable();
         for decision in output.decided {
+            let height = decision.block.block.height();
+            while let Some(snapshot) = adopted.next_if(|s| s.offer.height() < height) {
+                self.adopted(node, &snapshot, correct);
+            }
             self.decided(node, decision, correct);
+        }
+        for snapshot in adopted {
+            self.adopted(node, &snapshot, correct);
         }
         for (to, message) in output.sends {
             self.send(node, to, message);
@@ -53,6 +66,9 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
         }
         for (peer, fault) in &output.blamed {
             let peer = usize::from(peer.0);
+            if self.blames.len() < BLAMES_HELD {
+                self.blames.push((node, peer, fault.clone()));
+            }
             if self.nodes[peer].liar.is_none() {
                 let why = fault.to_string();
                 self.oracle.report(Violation::Blamed { node, peer, why });
@@ -62,6 +78,20 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
 
     pub(super) fn has_liars(&self) -> bool {
         !self.setup.liars.is_empty()
+    }
+
+    fn adopted(&mut self, node: usize, snapshot: &Snapshot, correct: bool) {
+        let height = snapshot.offer.height();
+        self.trace.number(0xad09 ^ node as u64);
+        self.trace.number(height.get());
+        self.counts.snapshots += 1;
+        if correct {
+            let chain = self.core(node).map(Core::chain);
+            // Unless it has gone on in the same step.
+            let chain = chain.filter(|chain| chain.tip().header.height == height);
+            let state = chain.map(|chain| chain.app().root());
+            self.oracle.adopted(node, snapshot, state);
+        }
     }
 
     pub(super) fn decided(&mut self, node: usize, decision: Decision, correct: bool) {
@@ -170,6 +200,11 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
     /// Evidence that correct nodes have found, with who found it.
     pub fn evidence(&self) -> &[(usize, Arc<DoubleVote>)] {
         &self.oracle.evidence
+    }
+
+    /// Who of the correct nodes has blamed whom, for what: the first thousand times.
+    pub fn blames(&self) -> &[(usize, usize, Fault)] {
+        &self.blames
     }
 
     /// What happened, in numbers.

@@ -2,12 +2,13 @@
 //! the one line that defends against it is removed.
 
 mod safety;
+mod snapshots;
 
 use quorate_pbft::ballot::{Ballot, Choice, PreparedClaim, Step};
 use quorate_pbft::defect::{Broken, Defect};
 use quorate_pbft::message::{Claim, Message, ViewChange, Vote};
 use quorate_pbft::sim::keys::{Crypto, KeyId, Symbolic};
-use quorate_pbft::sim::{Setup, World};
+use quorate_pbft::sim::{Setup, Workload, World};
 use quorate_verifier::primitives::{Digest, Height, View};
 use std::sync::Arc;
 
@@ -21,6 +22,16 @@ pub(crate) type Verdict = Result<(), String>;
 pub(crate) fn world(setup: Setup, build: Broken) -> Sim {
     let symbolic = Symbolic::new(setup.seed);
     World::new(setup, symbolic, build)
+}
+
+/// A world of another application, by hand.
+pub(crate) fn world_of<W: Workload>(
+    setup: Setup,
+    build: Broken,
+    workload: W,
+) -> World<Symbolic, Broken, W> {
+    let symbolic = Symbolic::new(setup.seed);
+    World::of(setup, symbolic, build, workload)
 }
 
 /// The scenario passes with every defence in place, and fails without this one.
@@ -38,7 +49,7 @@ pub(crate) fn defended_by(defect: Defect, scenario: impl Fn(Broken) -> Verdict) 
 }
 
 /// No promise was broken.
-pub(crate) fn good(world: &Sim) -> Verdict {
+pub(crate) fn good<W: Workload>(world: &World<Symbolic, Broken, W>) -> Verdict {
     match world.violations() {
         [] => Ok(()),
         violations => Err(format!("{violations:?}")),
