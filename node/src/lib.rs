@@ -1,3 +1,4 @@
 //! The validator's shell: transport, storage, application, attestation.
 
 pub mod app;
+pub mod attest;

@@ -28,4 +28,5 @@ pub mod set;
 pub mod signature;
 pub mod sizes;
 pub mod statement;
+pub mod tlog;
 pub mod trust;

@@ -1,0 +1,3 @@
+//! The attestation service.
+
+mod log;
