@@ -8,9 +8,11 @@ use quorate_verifier::genesis::AcceptedKey;
 use quorate_verifier::json;
 use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, TimeMs};
 use quorate_verifier::rule::QuorumRule;
+use quorate_verifier::sizes::{NAMED_SIZES, NamedSize};
 
-use crate::files::Source;
+use crate::files::{Sink, Source};
 use crate::output::EXIT_CODES;
+use crate::progress;
 
 /// Proof that a quorum finalised it, without the roll call.
 #[derive(Debug, Parser)]
@@ -51,6 +53,16 @@ pub(crate) enum Command {
     /// Follow a chain from a trust anchor, by headers and proofs alone
     #[command(subcommand)]
     LightClient(LightClientCommand),
+    /// Prove that a block is final, without naming who signed
+    Prove(ProveArgs),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Make a proving key and its verifying key, for development
+    Setup(SetupArgs),
+    /// The keys on this machine
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show what a file is and holds; says nothing of whether to trust it
     Inspect(InspectArgs),
     /// Print a completion script for a shell
@@ -76,6 +88,13 @@ impl Command {
             Self::Circuit(_) => "circuit",
             Self::Verify(_) => "verify",
             Self::LightClient(command) => command.name(),
+            Self::Prove(_) => "prove",
+            Self::Bench(BenchCommand::Prove(_)) => "bench prove",
+            Self::Setup(_) => "setup",
+            Self::Keys(KeysCommand::List(_)) => "keys list",
+            Self::Keys(KeysCommand::Check(_)) => "keys check",
+            Self::Keys(KeysCommand::Remove(_)) => "keys remove",
+            Self::Keys(KeysCommand::ExportLight(_)) => "keys export-light",
             Self::Inspect(_) => "inspect",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -273,6 +292,183 @@ pub(crate) struct CircuitArgs {
     pub(crate) force: bool,
 }
 
+/// Where the keys are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Directory of the keys [default: quorate/keys in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "QUORATE_KEYS")]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+/// How long work is done and shown.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// Threads that compute [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Refuse before starting when more memory than this may be needed, such as 8G
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) max_memory: Option<u64>,
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    pub(crate) progress: progress::Style,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("trust").required(true).args(["policy", "anchor", "chain"]))]
+pub(crate) struct ProveArgs {
+    /// A header with its certificate; - is stdin
+    #[arg(value_name = "SIGNED_HEADER")]
+    pub(crate) signed: Source,
+    /// The validator set that signs it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: Source,
+    /// What the verifiers demand: names the chain, the rule and the keys that they accept
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<Source>,
+    /// The trust anchor: names the chain and the keys that are accepted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<Source>,
+    /// The chain's id; any key of the set's size is then used, and made if it is small and missing
+    #[arg(long, value_name = "ID", value_parser = parse_chain)]
+    pub(crate) chain: Option<ChainId>,
+    /// What the proof shows that the signers hold more than [default: the policy's, or 2/3]
+    #[arg(long, value_name = "NUM/DEN", conflicts_with = "policy", value_parser = parse_rule)]
+    pub(crate) rule: Option<QuorumRule>,
+    /// Use this key: its digest, or the first eight digits or more
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Where the attestation goes; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Sink,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Prove the worst certificate of a size, and say what it took; makes a key if there is none
+    Prove(BenchProveArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("circuit").required(true).args(["size", "slots"]))]
+pub(crate) struct BenchProveArgs {
+    /// A named size, by the rows that its circuit fills: 2^18 to 2^23
+    #[arg(long, value_name = "2^N", value_parser = parse_named)]
+    pub(crate) size: Option<NamedSize>,
+    /// Any other size, by the signers that its circuit holds: 1 to 256
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: Option<CircuitSize>,
+    /// How many proofs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+impl BenchProveArgs {
+    /// Slots of the circuit.
+    pub(crate) fn size(&self) -> CircuitSize {
+        one_of(self.size, self.slots)
+    }
+}
+
+/// Of two options of which clap asks for one.
+fn one_of(named: Option<NamedSize>, slots: Option<CircuitSize>) -> CircuitSize {
+    let size = named.map(|named| named.size).or(slots);
+    size.expect("clap asks for one of them")
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("circuit").required(true).args(["size", "slots"]))]
+pub(crate) struct SetupArgs {
+    /// A named size, by the rows that its circuit fills: 2^18 to 2^23
+    #[arg(long, value_name = "2^N", value_parser = parse_named)]
+    pub(crate) size: Option<NamedSize>,
+    /// Any other size, by the signers that its circuit holds: 1 to 256
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: Option<CircuitSize>,
+    /// Refuse to make a key that a single party could forge proofs with. That is every key, until
+    /// there is a set-up ceremony
+    #[arg(long)]
+    pub(crate) production: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+impl SetupArgs {
+    /// Slots of the circuit.
+    pub(crate) fn size(&self) -> CircuitSize {
+        one_of(self.size, self.slots)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the keys
+    List(KeysListArgs),
+    /// Read keys whole and check them against their digests and the circuit of this program
+    Check(KeysCheckArgs),
+    /// Remove keys, or what interrupted commands left
+    Remove(KeysRemoveArgs),
+    /// Write the verifying key of a key to a file: all that a verifier needs
+    ExportLight(KeysExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysCheckArgs {
+    /// Digest of a key, or its first eight digits or more [default: every key]
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysRemoveArgs {
+    /// Digest of a key, or its first eight digits or more
+    #[arg(value_name = "KEY", required_unless_present = "unfinished")]
+    pub(crate) key: Vec<String>,
+    /// Remove what was begun by commands that were killed
+    #[arg(long)]
+    pub(crate) unfinished: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysExportArgs {
+    /// Digest of the key, or its first eight digits or more
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    /// Where the verifying key goes; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Sink,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Files of any kind that can be verified; - is stdin
@@ -416,6 +612,37 @@ fn parse_slots(text: &str) -> Result<CircuitSize, String> {
     CircuitSize::from_slots(number).map_err(|error| error.to_string())
 }
 
+fn parse_named(text: &str) -> Result<NamedSize, String> {
+    let wrong = || {
+        let names: Vec<_> = NAMED_SIZES
+            .iter()
+            .map(|named| format!("2^{} ({} slots)", named.domain_log2, named.size.slots()))
+            .collect();
+        format!("the sizes are {}", names.join(", "))
+    };
+    let log2 = text.strip_prefix("2^").ok_or_else(wrong)?;
+    NAMED_SIZES
+        .into_iter()
+        .find(|named| named.domain_log2.to_string() == log2)
+        .ok_or_else(wrong)
+}
+
+/// Bytes, with one of the usual letters for powers of 1024 behind them.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no number of bytes, such as 500M or 8G");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(wrong()),
+    };
+    let number = json::parse_decimal(digits).map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
 fn parse_digest(text: &str) -> Result<Digest, String> {
     json::parse_hex(text).map(Digest::from_bytes)
 }
@@ -460,6 +687,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_bytes_are_read_in_full() {
+        for named in NAMED_SIZES {
+            assert_eq!(parse_named(&format!("2^{}", named.domain_log2)), Ok(named));
+        }
+        for bad in ["2^17", "2^018", "18", "2^", "2^18 "] {
+            assert!(parse_named(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_bytes("16G"), Ok(16 << 30));
+        assert_eq!(parse_bytes("7"), Ok(7));
+        for bad in ["", "G", "1.5G", "-1", "1GB", "18446744073709551615K"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use quorate_prover::StoreError;
 use quorate_verifier::encoding::DecodeError;
 
 use crate::output::{Report, Verdict};
@@ -56,6 +57,12 @@ pub(crate) enum Failure {
     /// Another command is at work on it.
     #[error("{}: another command is using it; try again", .0.display())]
     Busy(PathBuf),
+    /// A key could not be had from the store, or put there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The machine has not what the work takes.
+    #[error("{0}")]
+    Machine(String),
     /// The operating system gave no random bytes.
     #[error("no randomness from the operating system: {0}")]
     Randomness(getrandom::Error),
@@ -80,9 +87,28 @@ impl Failure {
             Self::Read { error, .. } | Self::Write { error, .. } if !is_callers_fault(error) => {
                 Verdict::Unavailable
             }
-            Self::Randomness(_) | Self::Busy(_) => Verdict::Unavailable,
+            Self::Store(error) => store_verdict(error),
+            Self::Randomness(_) | Self::Busy(_) | Self::Machine(_) => Verdict::Unavailable,
             _ => Verdict::Usage,
         }
+    }
+}
+
+fn store_verdict(error: &StoreError) -> Verdict {
+    match error {
+        StoreError::Missing { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Unsupported { .. } => Verdict::CannotEvaluate,
+        StoreError::Read { error, .. } | StoreError::Write { error, .. }
+            if is_callers_fault(error) =>
+        {
+            Verdict::Usage
+        }
+        StoreError::Read { .. } | StoreError::Write { .. } | StoreError::NoSpace { .. } => {
+            Verdict::Unavailable
+        }
+        StoreError::Exists(_) => Verdict::Usage,
+        StoreError::Cancelled => Verdict::Interrupted,
     }
 }
 

@@ -17,6 +17,7 @@ use quorate_verifier::file::FileType;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Role};
+use crate::output::{self, Report};
 
 /// An input: a path, or `-` for stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,56 @@ pub(crate) enum Existing {
     Keep,
     /// It is replaced, at once and whole.
     Replace,
+}
+
+/// An output: a path, or `-` for stdout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sink {
+    Stdout,
+    File(PathBuf),
+}
+
+impl From<OsString> for Sink {
+    fn from(text: OsString) -> Self {
+        if text == "-" {
+            Self::Stdout
+        } else {
+            Self::File(text.into())
+        }
+    }
+}
+
+impl Sink {
+    /// Before any work is done: whether the output can be given where it is wanted.
+    pub(crate) fn check(&self, existing: Existing) -> Result<(), Failure> {
+        match self {
+            Self::Stdout if output::is_json() => Err(Failure::usage(
+                "stdout takes the answer in JSON or the file, not both: name a file",
+            )),
+            Self::File(path) if existing == Existing::Keep && path.symlink_metadata().is_ok() => {
+                Err(Failure::Exists(path.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a file whole or not at all; on stdout the bytes stand for the answer.
+    pub(crate) fn write(
+        &self,
+        bytes: Vec<u8>,
+        access: Access,
+        existing: Existing,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => report.bytes(bytes),
+            Self::File(path) => {
+                write(path, &bytes, access, existing)?;
+                report.fact("file", path.display().to_string());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Writes a file whole or not at all.
@@ -333,11 +384,12 @@ pub(crate) fn is_open_to_others(_: &Path) -> bool {
 /// What is being made right now, to be removed when the user interrupts.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Removed when the user interrupts, while this value lives.
 #[derive(Debug)]
-struct Unfinished(PathBuf);
+pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
-    fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         UNFINISHED
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -7,6 +7,7 @@ mod failure;
 mod files;
 mod keys;
 mod output;
+mod progress;
 mod seal;
 mod spoken;
 mod value;

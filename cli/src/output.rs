@@ -131,6 +131,8 @@ pub(crate) struct Report {
     pub(crate) next: Option<String>,
     /// Stands for the whole answer in words: a script, a man page.
     text: Option<String>,
+    /// Stands for the whole answer: a file for another program.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Report {
@@ -144,6 +146,7 @@ impl Report {
             warnings: Vec::new(),
             next: None,
             text: None,
+            bytes: None,
         }
     }
 
@@ -153,6 +156,11 @@ impl Report {
             text: Some(text),
             ..Self::new(Verdict::Done, summary)
         }
+    }
+
+    /// A file in place of the answer in words: there is one stdout.
+    pub(crate) fn bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes = Some(bytes);
     }
 
     pub(crate) fn fact(&mut self, label: &'static str, value: impl Into<Value>) -> &mut Self {
@@ -339,6 +347,11 @@ pub(crate) fn set_mode(mode: Mode) {
     let _ = MODE.set(mode);
 }
 
+/// Whether the answer will be one JSON document.
+pub(crate) fn is_json() -> bool {
+    MODE.get().is_some_and(|mode| mode.json)
+}
+
 /// Gives the answer and returns the exit code. An answer that could not be written is no answer:
 /// a verdict of 0 becomes `unavailable`.
 pub(crate) fn answer(report: &Report) -> u8 {
@@ -371,6 +384,8 @@ fn write_answer(report: &Report) -> io::Result<()> {
     if json {
         let text = serde_json::to_string_pretty(&report.json(command)).map_err(io::Error::other)?;
         writeln!(stdout, "{}", escape(&text, is_obeyed))?;
+    } else if let Some(bytes) = &report.bytes {
+        stdout.write_all(bytes)?;
     } else if report.verdict.is_answer() {
         stdout.write_all(spoken.words(Style::of(&stdout)).as_bytes())?;
     }

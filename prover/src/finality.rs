@@ -2,7 +2,8 @@
 
 use core::ops::ControlFlow;
 
-use ark_std::rand::Rng;
+use ark_std::rand::rngs::StdRng;
+use ark_std::rand::{CryptoRng, Rng, SeedableRng};
 use quorate_circuits::circuit::{QuorumCircuit, QuorumWitness, WitnessError};
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::certificate::{CertificateError, SignedHeader};
@@ -10,9 +11,11 @@ use quorate_verifier::primitives::{ChainId, CircuitSize, TREE_DEPTH};
 use quorate_verifier::proof::{Origin, Proof};
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::ValidatorSet;
+use zeroize::Zeroizing;
 
 use crate::key::{KeyError, ProvingKey, Trapdoor};
-use crate::prove::{Phase, ProveError, Prover};
+use crate::prove::{OpenError, Phase, ProveError, Prover};
+use crate::store::StoredKey;
 
 /// Why there is no attestation. Nothing of it names a signer or a figure of power but
 /// [`AttestError::Certificate`], which is for whoever sent the certificate.
@@ -49,6 +52,16 @@ pub fn development_key(size: CircuitSize, rng: &mut impl Rng) -> Result<ProvingK
     ProvingKey::generate(&circuit, size, depth, Origin::Development, &trapdoor, rng)
 }
 
+/// A source of randomness for one key, from 32 bytes of the operating system's.
+///
+/// # Errors
+/// When the operating system gives none.
+pub fn fresh_randomness() -> Result<impl CryptoRng + Rng, getrandom::Error> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed)?;
+    Ok(StdRng::from_seed(*seed))
+}
+
 /// A prover for the quorum circuit that the key is for.
 ///
 /// # Errors
@@ -56,6 +69,33 @@ pub fn development_key(size: CircuitSize, rng: &mut impl Rng) -> Result<ProvingK
 pub fn finality_prover(key: ProvingKey) -> Result<Prover, KeyError> {
     let circuit = QuorumCircuit::of_size(key.verifying.circuit.slots);
     Prover::new(key, &circuit)
+}
+
+/// The same for a key in the store, which stays there and is read anew for every proof.
+///
+/// # Errors
+/// [`OpenError`] when the key is for other rows, damaged, or not to be relied on.
+pub fn open_prover(key: StoredKey) -> Result<Prover, OpenError> {
+    let circuit = QuorumCircuit::of_size(key.verifying().circuit.slots);
+    Prover::open(key, &circuit)
+}
+
+/// Checks a signed header of `chain` in the clear, and that the set's circuit holds the fewest
+/// signers who pass the rule: whether there is anything to be proved, before a key is opened.
+///
+/// # Errors
+/// [`AttestError::Certificate`], [`AttestError::TooManySigners`].
+pub fn check_provable(
+    block: &SignedHeader,
+    chain: &ChainId,
+    set: &ValidatorSet,
+    rule: QuorumRule,
+) -> Result<QuorumWitness, AttestError> {
+    block.verify(chain, set, rule)?;
+    QuorumWitness::new(&block.certificate, set, rule).map_err(|error| match error {
+        WitnessError::Certificate(error) => error.into(),
+        WitnessError::TooManySigners { .. } => AttestError::TooManySigners(error),
+    })
 }
 
 /// Checks a signed header of `chain` in the clear, proves it with the fewest signers, and answers
@@ -79,13 +119,7 @@ pub fn attest(
             key: key.slots(),
         });
     }
-    let witness = match QuorumWitness::new(&block.certificate, set, rule) {
-        Ok(witness) => witness,
-        Err(WitnessError::Certificate(error)) => return Err(error.into()),
-        Err(error @ WitnessError::TooManySigners { .. }) => {
-            return Err(AttestError::TooManySigners(error));
-        }
-    };
+    let witness = check_provable(block, chain, set, rule)?;
     let proven = prover.prove(&QuorumCircuit::new(witness), watch)?;
     Ok(Attestation {
         header: block.header.clone(),

@@ -13,7 +13,9 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::prove::OpenError;
 use crate::qap::RowsOnly;
+use crate::store::{Section, StoredKey};
 
 /// What makes proofs: the library's proving key and the knowledge bases. Its light verifying key
 /// stands apart.
@@ -159,14 +161,7 @@ impl ProvingKey {
     /// # Errors
     /// [`KeyError`] names the first thing that is wrong.
     pub fn check(&self, matrices: &Matrices) -> Result<(), KeyError> {
-        let found = Digest::from_bytes(matrices.digest());
-        let expected = self.verifying.circuit.digest;
-        if found != expected {
-            return Err(KeyError::OtherCircuit { expected, found });
-        }
-        if let Some(fault) = matrices.commitment_fault() {
-            return Err(fault.into());
-        }
+        check_circuit(&self.verifying, matrices)?;
         let layout = matrices.layout;
         let (vk, light) = (&self.groth.vk, &self.verifying);
         let domain = matrices.rows().next_power_of_two();
@@ -238,6 +233,53 @@ impl ProvingKey {
         }
         Ok(())
     }
+}
+
+/// Whether the key is for these rows, and they are such that a commitment binds.
+fn check_circuit(key: &VerifyingKey, matrices: &Matrices) -> Result<(), KeyError> {
+    let found = Digest::from_bytes(matrices.digest());
+    let expected = key.circuit.digest;
+    if found != expected {
+        return Err(KeyError::OtherCircuit { expected, found });
+    }
+    matrices
+        .commitment_fault()
+        .map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// As [`ProvingKey::check`], for a key in the store: its blocks are checked when they are read.
+pub(crate) fn check_stored(key: &StoredKey, matrices: &Matrices) -> Result<(), OpenError> {
+    check_circuit(key.verifying(), matrices)?;
+    let layout = matrices.layout;
+    let domain = matrices.rows().next_power_of_two();
+    let count = |section, expected: usize| key.count(section) == expected as u64;
+    let blinded = key.check_committed()?;
+    for (holds, what) in [
+        (
+            key.verifying().statement_len() == layout.statement,
+            "the number of statement bases",
+        ),
+        (
+            count(Section::Committed, layout.committed),
+            "the number of committed bases",
+        ),
+        (
+            key.columns() == matrices.columns as u64,
+            "the number of columns",
+        ),
+        (
+            count(Section::L, matrices.columns - layout.columns()),
+            "the size of the L query",
+        ),
+        (count(Section::H, domain - 1), "the size of the H query"),
+        (!key.beta_delta()[1].is_zero(), "delta in G1 is zero"),
+        (blinded, "a base of the blinder is zero"),
+    ] {
+        if !holds {
+            return Err(KeyError::Damaged(what).into());
+        }
+    }
+    Ok(())
 }
 
 /// The bases that a verifier needs: all but those of the committed cells.

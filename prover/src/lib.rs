@@ -5,15 +5,26 @@
 //! over the library's key, so that its phases can be watched, measured and cancelled.
 
 mod attempt;
+mod bases;
+mod cost;
 mod finality;
 mod key;
+pub mod machine;
+mod msm;
 mod prove;
 mod qap;
+mod store;
+pub mod testing;
 
-pub use finality::{AttestError, attest, development_key, finality_prover};
+pub use cost::Cost;
+pub use finality::{
+    AttestError, attest, check_provable, development_key, finality_prover, fresh_randomness,
+    open_prover,
+};
 pub use key::{KeyError, ProvingKey, Trapdoor};
-pub use prove::{Phase, ProveError, Proven, Prover};
+pub use prove::{OpenError, Phase, ProveError, Proven, Prover};
 pub use qap::{RowsOnly, Unsatisfied, quotient};
+pub use store::{Draft, Entry, Store, StoreError, StoredKey};
 
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,17 @@
 
 use core::ops::ControlFlow;
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Projective};
-use ark_ec::{CurveGroup, VariableBaseMSM};
-use ark_ff::{BigInt, PrimeField};
+use ark_bn254::{Fr, G1Affine};
+use ark_ec::CurveGroup;
 use quorate_circuits::ground::{Circuit, Matrices};
 use quorate_verifier::proof::{Challenges, PreparedKey, Proof, ProofError};
-use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::attempt::Attempt;
-use crate::key::{KeyError, ProvingKey};
+use crate::bases::Bases;
+use crate::key::{self, KeyError, ProvingKey};
 use crate::qap::{Unsatisfied, quotient};
+use crate::store::{Section, StoreError, StoredKey};
 
 /// The steps of a proof, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,41 @@ impl Phase {
         Self::B2,
         Self::SelfCheck,
     ];
+
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Witness => "witness",
+            Self::Commitment => "commitment",
+            Self::LookUps => "look-ups",
+            Self::Quotient => "quotient",
+            Self::H => "sum H",
+            Self::L => "sum L",
+            Self::A => "sum A",
+            Self::B1 => "sum B1",
+            Self::B2 => "sum B2",
+            Self::SelfCheck => "check",
+        }
+    }
+
+    /// What share of a proof's time it takes, in thousandths: measured on the quorum circuit
+    /// (docs/performance.md), and much the same for every size and machine.
+    #[must_use]
+    pub const fn share(self) -> u16 {
+        match self {
+            Self::Witness => 13,
+            Self::Commitment => 27,
+            Self::LookUps => 3,
+            Self::Quotient => 130,
+            Self::H => 340,
+            Self::L => 170,
+            Self::A => 150,
+            Self::B1 => 50,
+            Self::B2 => 115,
+            Self::SelfCheck => 2,
+        }
+    }
 }
 
 /// Why there is no proof.
@@ -69,6 +104,9 @@ pub enum ProveError {
         /// Cells of the circuit at hand.
         found: usize,
     },
+    /// The key could not be read on, or is not what was written.
+    #[error("{0}")]
+    Key(String),
     /// The caller asked to stop.
     #[error("cancelled before {0:?}")]
     Cancelled(Phase),
@@ -78,6 +116,23 @@ pub enum ProveError {
     /// The verifier refuses the proof: key or machine are faulty. Nothing was handed out.
     #[error("the proof does not verify: {0}")]
     SelfCheck(#[from] ProofError),
+}
+
+impl From<StoreError> for ProveError {
+    fn from(error: StoreError) -> Self {
+        Self::Key(error.to_string())
+    }
+}
+
+/// Why a key in the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It could not be read, or is not what was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is for other rows, or not one that can be relied on.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// A proof that the verifier accepted.
@@ -90,9 +145,12 @@ pub struct Proven {
 }
 
 /// A proving key with the rows of its circuit, ready for many proofs.
-#[derive(Clone, Debug)]
+///
+/// The key is in memory, or in the store: then every proof reads it anew, in runs, and the memory
+/// that a proof takes is that of the rows.
+#[derive(Debug)]
 pub struct Prover {
-    key: ProvingKey,
+    bases: Bases,
     matrices: Matrices,
     verifier: PreparedKey,
 }
@@ -107,7 +165,22 @@ impl Prover {
         key.check(&matrices)?;
         let verifier = key.verifying.clone().prepare()?;
         Ok(Self {
-            key,
+            bases: Bases::Memory(Box::new(key)),
+            matrices,
+            verifier,
+        })
+    }
+
+    /// The same for a key in the store, which stays there.
+    ///
+    /// # Errors
+    /// [`OpenError`] names what is wrong with the key.
+    pub fn open<C: Circuit>(key: StoredKey, circuit: &C) -> Result<Self, OpenError> {
+        let matrices = circuit.record();
+        key::check_stored(&key, &matrices)?;
+        let verifier = key.verifying().clone().prepare().map_err(KeyError::from)?;
+        Ok(Self {
+            bases: Bases::stored(key)?,
             matrices,
             verifier,
         })
@@ -119,10 +192,13 @@ impl Prover {
         &self.matrices
     }
 
-    /// The proving key.
+    /// The proving key, if it is in memory.
     #[must_use]
-    pub fn key(&self) -> &ProvingKey {
-        &self.key
+    pub fn key(&self) -> Option<&ProvingKey> {
+        match &self.bases {
+            Bases::Memory(key) => Some(key),
+            Bases::Stored { .. } => None,
+        }
     }
 
     /// The verifying key that every proof is checked with.
@@ -160,9 +236,10 @@ impl Prover {
             attempt.scalar(b"blinder")
         });
         let attempt = attempt.expect("a proving run asks for its blinder");
-        let committed = scalars(&stage.values());
+        let committed = Zeroizing::new(stage.values());
         self.same_shape(committed.len(), self.matrices.layout.committed)?;
-        let commitment = self.commit(&committed);
+        let commitment = self.commit(&committed)?;
+        drop(committed);
         drop(span);
 
         let span = enter(Phase::LookUps)?;
@@ -190,38 +267,29 @@ impl Prover {
         [r, s]: [Fr; 2],
         mut enter: impl FnMut(Phase) -> Result<S, ProveError>,
     ) -> Result<Proof, ProveError> {
-        let key = &self.key.groth;
+        let key = self.verifier.key();
+        let [beta_g1, delta_g1] = self.bases.beta_delta();
         let span = enter(Phase::Quotient)?;
-        let h = scalars(&quotient(&self.matrices, z)?);
-        let z = Zeroizing::new(scalars(&z[1..]));
+        let h = Zeroizing::new(quotient(&self.matrices, z)?);
         drop(span);
 
         let span = enter(Phase::H)?;
-        let h_sum = G1Projective::msm_bigint(&key.h_query, &h);
+        let h_sum = self.bases.sum_g1(Section::H, &h[..h.len() - 1])?;
         drop((span, h));
         let span = enter(Phase::L)?;
-        let private = &z[self.matrices.layout.columns() - 1..];
-        let l_sum = G1Projective::msm_bigint(&key.l_query, private);
+        let private = &z[self.matrices.layout.columns()..];
+        let l_sum = self.bases.sum_g1(Section::L, private)?;
         drop(span);
         let span = enter(Phase::A)?;
-        let a = key.delta_g1 * r
-            + key.vk.alpha_g1
-            + key.a_query[0]
-            + G1Projective::msm_bigint(&key.a_query[1..], &z);
+        let a = delta_g1 * r + key.alpha + self.bases.sum_g1(Section::A, z)?;
         drop(span);
         let span = enter(Phase::B1)?;
-        let b1 = key.delta_g1 * s
-            + key.beta_g1
-            + key.b_g1_query[0]
-            + G1Projective::msm_bigint(&key.b_g1_query[1..], &z);
+        let b1 = delta_g1 * s + beta_g1 + self.bases.sum_g1(Section::B1, z)?;
         drop(span);
         let span = enter(Phase::B2)?;
-        let b2 = key.vk.delta_g2 * s
-            + key.vk.beta_g2
-            + key.b_g2_query[0]
-            + G2Projective::msm_bigint(&key.b_g2_query[1..], &z);
+        let b2 = key.delta * s + key.beta + self.bases.sum_b2(z)?;
         drop(span);
-        let c = a * s + b1 * r - key.delta_g1 * (r * s) + l_sum + h_sum;
+        let c = a * s + b1 * r - delta_g1 * (r * s) + l_sum + h_sum;
         Ok(Proof {
             a: a.into_affine(),
             b: b2.into_affine(),
@@ -232,11 +300,8 @@ impl Prover {
     }
 
     /// Commitment and knowledge of the committed cells.
-    pub(crate) fn commit(&self, committed: &[BigInt<4>]) -> (G1Affine, G1Affine) {
-        let bases = &self.key.groth.vk.gamma_abc_g1[self.matrices.layout.committed_columns()];
-        let commitment = G1Projective::msm_bigint(bases, committed);
-        let knowledge = G1Projective::msm_bigint(&self.key.knowledge, committed);
-        (commitment.into_affine(), knowledge.into_affine())
+    pub(crate) fn commit(&self, committed: &[Fr]) -> Result<(G1Affine, G1Affine), ProveError> {
+        Ok(self.bases.commit(committed)?)
     }
 
     fn same_shape(&self, found: usize, expected: usize) -> Result<(), ProveError> {
@@ -246,8 +311,4 @@ impl Prover {
             Err(ProveError::Shape { expected, found })
         }
     }
-}
-
-pub(crate) fn scalars(values: &[Fr]) -> Vec<BigInt<4>> {
-    values.par_iter().map(|value| value.into_bigint()).collect()
 }

@@ -61,9 +61,7 @@ pub(super) fn judge(
     rule: QuorumRule,
 ) {
     let outcome = signed.verify(chain, set, rule);
-    // A certificate of another chain, or short of a stricter rule, may still be sound in itself.
     let own_chain = &signed.header.chain_id;
-    let is_sound = outcome.is_ok() || signed.verify(own_chain, set, QuorumRule::COMMIT).is_ok();
     list_checks(report, outcome.as_ref(), chain, set);
     let trusted = match anchor.map(|anchor| anchor.check_set(set)) {
         Some(trusted) => report.check(
@@ -95,14 +93,27 @@ pub(super) fn judge(
             Verdict::Verified,
             format!("validators with {rule} of the power signed; that alone makes nothing final"),
         ),
-        Err(error @ CertificateError::WrongSet { .. }) => {
-            (Verdict::CannotEvaluate, error.to_string())
-        }
-        Err(
-            error @ (CertificateError::WrongChain { .. } | CertificateError::NotEnoughPower { .. }),
-        ) if is_sound => (Verdict::PolicyFailed, error.to_string()),
-        Err(error) => (Verdict::Invalid, error.to_string()),
+        Err(error) => (verdict_of(&error, signed, set), error.to_string()),
     };
+}
+
+/// What it means that a certificate is not one: of another chain, or short of a stricter rule, it
+/// may still be sound in itself.
+pub(super) fn verdict_of(
+    error: &CertificateError,
+    signed: &SignedHeader,
+    set: &ValidatorSet,
+) -> Verdict {
+    let own_chain = &signed.header.chain_id;
+    match error {
+        CertificateError::WrongSet { .. } => Verdict::CannotEvaluate,
+        CertificateError::WrongChain { .. } | CertificateError::NotEnoughPower { .. }
+            if signed.verify(own_chain, set, QuorumRule::COMMIT).is_ok() =>
+        {
+            Verdict::PolicyFailed
+        }
+        _ => Verdict::Invalid,
+    }
 }
 
 /// Two thirds or more: what makes a block final.

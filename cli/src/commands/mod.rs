@@ -1,5 +1,6 @@
 //! One module for each group of commands.
 
+mod bench;
 mod bundle;
 mod certificate;
 mod circuit;
@@ -10,9 +11,13 @@ mod genesis;
 mod init;
 mod inspect;
 mod keygen;
+mod keys;
 mod light_client;
+mod prove;
+mod setup;
 mod shell;
 mod verify;
+mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{BundleCommand, CertificateCommand, Cli, Command};
+use crate::args::{BenchCommand, BundleCommand, CertificateCommand, Cli, Command};
 use crate::failure::Failure;
 use crate::output::{self, Mode, Report, Verdict};
 
@@ -60,6 +65,10 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::LightClient(command) => light_client::run(&command),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Prove(args) => prove::run(&args),
+        Command::Bench(BenchCommand::Prove(args)) => bench::prove(&args),
+        Command::Setup(args) => setup::run(&args),
+        Command::Keys(command) => keys::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

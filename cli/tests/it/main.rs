@@ -12,4 +12,6 @@ mod founding;
 mod hostile;
 mod inspect;
 mod keygen;
+mod keys;
+mod prove;
 mod support;

@@ -224,6 +224,20 @@ pub(crate) fn openssl(sandbox: &Sandbox, line: &str) -> Vec<u8> {
     output.stdout
 }
 
+/// Waits until `is_time`, interrupts the program as a terminal does, and answers what it left.
+#[cfg(target_os = "linux")]
+pub(crate) fn interrupt(child: std::process::Child, is_time: impl Fn() -> bool) -> Run {
+    let start = std::time::Instant::now();
+    while !is_time() {
+        assert!(start.elapsed().as_secs() < 120, "its time never came");
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    let kill = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(kill.unwrap().success());
+    Run::from(child.wait_with_output().unwrap())
+}
+
 /// Permission bits.
 #[cfg(unix)]
 pub(crate) fn mode(path: &Path) -> u32 {

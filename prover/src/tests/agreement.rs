@@ -5,11 +5,11 @@ use core::ops::ControlFlow;
 use ark_bn254::{Bn254, Fr};
 use ark_ff::AdditiveGroup;
 use ark_groth16::{Groth16, prepare_verifying_key};
-use quorate_circuits::ground::{Circuit, Layout, Matrix};
+use quorate_circuits::ground::{Builder, Circuit, Layout, Matrix};
 use quorate_verifier::proof::{Challenges, Proof};
 
-use super::toy::{CEREMONY, PROVER, Toy, prove, prove_bent, secrets};
-use crate::{Phase, ProveError, Prover, RowsOnly, quotient};
+use super::toy::{CEREMONY, PROVER, Toy, in_memory, prove, prove_bent, secrets};
+use crate::{KeyError, OpenError, Phase, ProveError, Prover, RowsOnly, Store, StoredKey, quotient};
 
 type Library = Groth16<Bn254, RowsOnly>;
 
@@ -30,7 +30,7 @@ fn our_proof_is_the_library_s() {
     let m = PROVER.matrices();
     let matrices = [&m.a, &m.b, &m.c].map(|matrix| library_matrix(&PROVER, matrix));
     let theirs = Library::create_proof_with_reduction_and_matrices(
-        &PROVER.key().groth,
+        &in_memory(&PROVER).groth,
         secrets[1],
         secrets[2],
         &matrices,
@@ -40,6 +40,47 @@ fn our_proof_is_the_library_s() {
     )
     .expect("the library proves");
     assert_eq!((ours.a, ours.b, ours.c), (theirs.a, theirs.b, theirs.c));
+}
+
+/// A key on disk, read in runs, gives the same points as in memory.
+#[test]
+fn a_proof_does_not_depend_on_where_the_key_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let draft = Store::at(dir.path()).begin().expect("a draft");
+    let key = draft.finish(in_memory(&PROVER), |_| ControlFlow::Continue(()));
+    let toy = Toy::new(123_456_789, -5);
+    let stored = Prover::open(key.expect("a key"), &toy).expect("a good key");
+    assert!(stored.key().is_none());
+    let bent = |prover| prove_bent(prover, &toy, &toy.statement, secrets(), |honest| honest);
+    assert_eq!(bent(&stored), bent(&PROVER));
+    let proven = stored.prove(&toy, |_| ControlFlow::Continue(()));
+    assert_eq!(proven.expect("a true statement").statement, toy.statement);
+    let other = Prover::open(key_again(dir.path(), &stored), &Other(toy));
+    assert!(matches!(
+        other,
+        Err(OpenError::Key(KeyError::OtherCircuit { .. }))
+    ));
+}
+
+fn key_again(dir: &std::path::Path, prover: &Prover) -> StoredKey {
+    let key = Store::at(dir).open(prover.verifier().digest());
+    key.expect("a key")
+}
+
+/// The toy with a row more.
+struct Other(Toy);
+
+impl Circuit for Other {
+    fn chunk_bits(&self) -> u32 {
+        self.0.chunk_bits()
+    }
+    fn statement(&self) -> Vec<Fr> {
+        self.0.statement()
+    }
+    fn build(&self, g: &mut Builder) {
+        self.0.build(g);
+        g.equal("one more", Fr::from(1_u64), Fr::from(1_u64));
+    }
 }
 
 /// The library's verifier, given the committed cells as plain inputs, accepts; and it accepts with
@@ -54,7 +95,7 @@ fn the_library_accepts_our_proof() {
             b: proof.b,
             c: proof.c,
         };
-        let pvk = prepare_verifying_key(&prover.key().groth.vk);
+        let pvk = prepare_verifying_key(&in_memory(prover).groth.vk);
         let inputs = &z[1..prover.matrices().layout.columns()];
         assert_eq!(Library::verify_proof(&pvk, &groth, inputs), Ok(true));
         let digest = prover.verifier().digest();

@@ -10,7 +10,7 @@ use quorate_verifier::proof::{
     Challenges, Element, PreparedKey, Proof, ProofDecodeError, ProofError,
 };
 
-use super::toy::{CEREMONY, PROVER, Toy, prove, prove_bent, secrets};
+use super::toy::{CEREMONY, PROVER, Toy, in_memory, prove, prove_bent, secrets};
 use crate::{Prover, RowsOnly};
 
 /// The statement's and challenges' part of the second pairing.
@@ -21,7 +21,7 @@ fn inputs(key: &PreparedKey, statement: &[Fr], proof: &Proof) -> ark_bn254::G1Pr
 
 /// Groth16's equation alone, by the library.
 fn groth_alone(prover: &Prover, statement: &[Fr], proof: &Proof) -> bool {
-    let pvk = prepare_verifying_key(&prover.key().groth.vk);
+    let pvk = prepare_verifying_key(&in_memory(prover).groth.vk);
     let groth = ark_groth16::Proof::<Bn254> {
         a: proof.a,
         b: proof.b,
@@ -307,7 +307,7 @@ fn a_rerandomised_proof_shows_the_same_statement() {
         c: proof.c,
     };
     let mut rng = StdRng::seed_from_u64(3);
-    let vk = &PROVER.key().groth.vk;
+    let vk = &in_memory(&PROVER).groth.vk;
     let other = Groth16::<Bn254, RowsOnly>::rerandomize_proof(vk, &groth, &mut rng);
     let other = Proof {
         a: other.a,

@@ -10,7 +10,7 @@ use quorate_verifier::file::FileType;
 use quorate_verifier::primitives::{CircuitSize, Digest};
 use quorate_verifier::proof::{self, Origin, VerifyingKey};
 
-use super::toy::{CEREMONY, PROVER, Toy, key};
+use super::toy::{CEREMONY, PROVER, Toy, in_memory, key};
 use crate::{KeyError, Prover, ProvingKey, Trapdoor};
 
 #[test]
@@ -106,7 +106,7 @@ fn a_damaged_proving_key_is_refused() {
     let good = key(1, None);
     assert_eq!(
         good,
-        *PROVER.key(),
+        *in_memory(&PROVER),
         "the generator draws from its source only"
     );
     let use_it = |edit: fn(&mut ProvingKey)| {

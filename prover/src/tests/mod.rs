@@ -4,4 +4,4 @@ mod agreement;
 mod batch;
 mod forgeries;
 mod keys;
-mod toy;
+pub(crate) mod toy;

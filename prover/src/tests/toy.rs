@@ -77,7 +77,7 @@ impl Circuit for Toy {
 }
 
 /// Makes a key whose secrets follow from `seed`; `gamma` is 1 in ceremonies' keys.
-pub(super) fn key(seed: u64, gamma: Option<Fr>) -> ProvingKey {
+pub(crate) fn key(seed: u64, gamma: Option<Fr>) -> ProvingKey {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut trapdoor = Trapdoor::random(&mut rng);
     if let Some(gamma) = gamma {
@@ -98,6 +98,11 @@ pub(super) static PROVER: LazyLock<Prover> = LazyLock::new(|| prover(1, None));
 /// One with a key as ceremonies make them: gamma is 1.
 pub(super) static CEREMONY: LazyLock<Prover> = LazyLock::new(|| prover(2, Some(Fr::ONE)));
 
+/// The key of a prover that has it in memory.
+pub(super) fn in_memory(prover: &Prover) -> &ProvingKey {
+    prover.key().expect("made with a key in memory")
+}
+
 /// An honest proof, decoded.
 pub(super) fn prove(prover: &Prover, toy: &Toy) -> Proof {
     let proven = prover
@@ -117,7 +122,7 @@ pub(super) fn prove_bent(
     bend: impl FnOnce((G1Affine, G1Affine)) -> (G1Affine, G1Affine),
 ) -> (Proof, Vec<Fr>) {
     let stage = toy.fill().commit(|_, _| blinder);
-    let commitment = bend(prover.commit(&crate::prove::scalars(&stage.values())));
+    let commitment = bend(prover.commit(&stage.values()).expect("a key in memory"));
     let challenges = Challenges::draw(prover.verifier().digest(), claimed, &commitment.0);
     let z = stage.respond(challenges).into_assignment();
     let proof = prover

@@ -1,46 +1,37 @@
 //! The product, end to end: a certificate of real signatures, the whole quorum circuit, a real
 //! proof, and a verifier that holds nothing but a policy and the light key.
 //!
-//! One key of the smallest size is made for all tests here, and two proofs.
+//! Whole proofs of the real circuit: two. docs/performance.md counts those of all tests.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use ark_std::rand::SeedableRng;
 use quorate_fixtures::Network;
-use quorate_prover::{
-    AttestError, Phase, ProveError, Prover, attest, development_key, finality_prover,
-};
+use quorate_prover::testing::{INSECURE_TEST_SIZE, insecure_test_key};
+use quorate_prover::{AttestError, Phase, ProveError, Prover, attest, open_prover};
 use quorate_verifier::attestation::{self, Attestation, AttestationError, KeyRing};
 use quorate_verifier::certificate::{CertificateError, SignedHeader};
 use quorate_verifier::encoding::Canonical;
 use quorate_verifier::file::FileType;
 use quorate_verifier::genesis::AcceptedKey;
-use quorate_verifier::primitives::{CircuitSize, TimeMs, View};
+use quorate_verifier::primitives::{TimeMs, View};
 use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::trust::{Cosigners, Policy, TrustAnchor};
 
 const RULE: QuorumRule = QuorumRule::COMMIT;
-const SLOTS: u16 = 3;
+const SLOTS: u16 = INSECURE_TEST_SIZE.slots();
 
+/// The key that all tests share, read from disk in runs as it is in use.
 static PROVER: LazyLock<Prover> = LazyLock::new(|| {
-    let size = CircuitSize::from_slots(SLOTS).expect("a size");
-    let mut rng = rand_chacha_for_ark();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let start = Instant::now();
-    let key = development_key(size, &mut rng).expect("a key");
-    println!(
-        "key for {SLOTS} slots: {:.1} s",
-        start.elapsed().as_secs_f64()
-    );
-    finality_prover(key).expect("a good key")
+    let (_, key) = insecure_test_key(target);
+    println!("shared key: {:.1} s", start.elapsed().as_secs_f64());
+    open_prover(key).expect("a good key")
 });
-
-/// The generator's randomness, fixed, so that a failure can be repeated.
-fn rand_chacha_for_ark() -> ark_std::rand::rngs::StdRng {
-    ark_std::rand::rngs::StdRng::seed_from_u64(41)
-}
 
 fn network() -> Network {
     Network::new(21, &[40, 30, 20, 10], SLOTS)
@@ -147,9 +138,13 @@ fn what_is_not_final_is_not_proved() {
     );
     assert!(error);
 
-    let larger = Network::new(21, &[40, 30, 20, 10], 4);
+    let larger = Network::new(21, &[40, 30, 20, 10], SLOTS + 1);
     let error = prove(&larger, &block(&larger, &[0, 1])).expect_err("another size");
-    assert_eq!(error, AttestError::WrongSize { set: 4, key: SLOTS });
+    let wrong = AttestError::WrongSize {
+        set: SLOTS + 1,
+        key: SLOTS,
+    };
+    assert_eq!(error, wrong);
 }
 
 #[test]
