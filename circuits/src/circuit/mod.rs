@@ -152,9 +152,9 @@ impl QuorumCircuit {
         message: &Ending,
         slot: &SlotWitness,
     ) -> Slot {
-        let flag = g.bit("slot/flag", slot.flag);
-        let r = bits_of(g, "slot/R", &slot.signature.r_bytes());
-        let a = bits_of(g, "slot/A", &slot.key);
+        let flag = g.bit("flag", slot.flag);
+        let r = bits_of(g, "R", &slot.signature.r_bytes());
+        let a = bits_of(g, "A", &slot.key);
         let member = enforce_member(g, set.root, halves(&a), flag, &slot.opening, self.depth);
         let encodings: Vec<Bit> = r.iter().chain(&a).copied().collect();
         let k = sha512(g, &Byte::all(&encodings), message).bits();

@@ -29,7 +29,7 @@ pub struct Affine {
 }
 
 /// The factor c of `x v = c u`: the even square root of `-(A + 2)`.
-pub(super) fn scale() -> Fp {
+pub(crate) fn scale() -> Fp {
     static SCALE: LazyLock<Fp> = LazyLock::new(|| even_root(-Fp::from(A + 2)).unwrap_or(Fp::ZERO));
     *SCALE
 }
@@ -76,7 +76,7 @@ pub(super) fn base_multiples() -> &'static [Affine] {
 ///
 /// The first of the points `8 P`, `P` decoded from `SHA-256("quorate chain start" || i)`, i one byte,
 /// that exists and is not the identity.
-pub(super) fn start() -> EdwardsPoint {
+pub(crate) fn start() -> EdwardsPoint {
     static START: LazyLock<EdwardsPoint> = LazyLock::new(|| {
         let candidate = |i: u8| {
             let digest = Sha256::new()

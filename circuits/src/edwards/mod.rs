@@ -31,6 +31,8 @@ use straus::Lane;
 use table::Table;
 
 pub use curve::{Affine, affine, lift};
+#[cfg(test)]
+pub(crate) use curve::{scale, start};
 
 /// One slot's signature, as the batch takes it. Bits are least significant first.
 #[derive(Clone, Copy, Debug)]

@@ -49,31 +49,45 @@ impl Builder {
     /// Unless `1 <= chunk_bits <= 20`.
     #[must_use]
     pub fn new(run: Run, chunk_bits: u32, statement: &[Fr]) -> Self {
-        Self::assemble(fresh_system(run), chunk_bits, statement, None)
+        Self::assemble(fresh_system(run), chunk_bits, statement, None, None)
     }
 
-    /// A recording builder with names and hint kinds, telling the given lies.
+    /// A recording builder with names and hints, telling the given lies.
     pub(crate) fn traced(chunk_bits: u32, statement: &[Fr], lies: Vec<Forge>) -> Self {
         let cs = fresh_system(Run::Recording);
-        Self::assemble(cs, chunk_bits, statement, Some(lies))
+        let attack = Attack::new(lies);
+        Self::assemble(
+            cs,
+            chunk_bits,
+            statement,
+            Some(Names::default()),
+            Some(attack),
+        )
+    }
+
+    /// A proving builder without names, telling the given lies.
+    pub(crate) fn lying(chunk_bits: u32, statement: &[Fr], lies: Vec<Forge>) -> Self {
+        let cs = fresh_system(Run::Proving);
+        Self::assemble(cs, chunk_bits, statement, None, Some(Attack::new(lies)))
     }
 
     /// A builder on somebody else's constraint system, such as the key generator's.
     pub(super) fn over(cs: ConstraintSystemRef<Fr>, chunk_bits: u32, statement: &[Fr]) -> Self {
-        Self::assemble(cs, chunk_bits, statement, None)
+        Self::assemble(cs, chunk_bits, statement, None, None)
     }
 
     fn assemble(
         cs: ConstraintSystemRef<Fr>,
         chunk_bits: u32,
         statement: &[Fr],
-        trace: Option<Vec<Forge>>,
+        names: Option<Names>,
+        attack: Option<Attack>,
     ) -> Self {
         let mut g = Self {
             recording: cs.should_construct_matrices(),
             cs,
-            names: trace.is_some().then(Box::default),
-            attack: trace.map(|lies| Box::new(Attack::new(lies))),
+            names: names.map(Box::new),
+            attack: attack.map(Box::new),
             statement: Vec::with_capacity(statement.len()),
             committed: 0,
             lookups: Lookups::new(chunk_bits),
@@ -291,7 +305,10 @@ impl Builder {
     pub(crate) fn believe(&mut self, kind: &'static str, honest: Fr) -> Fr {
         match &mut self.attack {
             None => honest,
-            Some(attack) => attack.believe(kind, honest),
+            Some(attack) => {
+                let path = self.names.as_deref().map(Names::path);
+                attack.believe(kind, honest, path)
+            }
         }
     }
 

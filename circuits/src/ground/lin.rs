@@ -16,6 +16,21 @@ pub fn pow2(k: u32) -> Fr {
     POW2[k as usize]
 }
 
+/// `1 / 2^k` in the field, for `k <= 253`.
+#[must_use]
+pub(crate) fn pow2_inverse(k: u32) -> Fr {
+    POW2_INVERSES[k as usize]
+}
+
+static POW2_INVERSES: LazyLock<[Fr; 254]> = LazyLock::new(|| {
+    let half = Fr::from(2_u64).inverse().expect("the modulus is odd");
+    let mut inverses = [Fr::ONE; 254];
+    for k in 1..inverses.len() {
+        inverses[k] = inverses[k - 1] * half;
+    }
+    inverses
+});
+
 static POW2: LazyLock<[Fr; 254]> = LazyLock::new(|| {
     let mut powers = [Fr::ONE; 254];
     for k in 1..powers.len() {

@@ -147,7 +147,7 @@ impl Matrices {
     }
 
     /// Reads the rows out of a finalised constraint system.
-    pub(super) fn read(cs: &ConstraintSystem<Fr>, layout: Layout) -> Self {
+    pub(crate) fn read(cs: &ConstraintSystem<Fr>, layout: Layout) -> Self {
         let mut pool = Pool::new();
         let sides = cs.predicate_constraint_systems[R1CS_PREDICATE_LABEL].get_constraints();
         let [a, b, c] = [0, 1, 2].map(|side| {

@@ -53,6 +53,7 @@ mod tests;
 pub use quorate_verifier::proof::Challenges;
 
 pub use builder::{Builder, Run};
+pub(crate) use lin::pow2_inverse;
 pub use lin::{Bit, Lin, Term, Wire, pow2};
 pub use matrices::{CommitmentFault, Matrices, Matrix};
 pub use stages::{Circuit, Committed, Layout, Synthesis, Synthesizer};

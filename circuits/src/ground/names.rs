@@ -13,10 +13,10 @@ pub(crate) struct Names {
     pub(crate) witness: Vec<Box<str>>,
     /// One name for each cell of 1, statement, commitment and challenges, in order.
     pub(crate) instance: Vec<Box<str>>,
-    /// One name for each look-up, in order.
+    /// One name for each look-up of a chunk, in order.
     pub(crate) queries: Vec<Box<str>>,
-    /// Look-ups of values that their table does not have.
-    pub(crate) strays: Vec<Box<str>>,
+    /// One name for each look-up of a tuple, in order.
+    pub(crate) selections: Vec<Box<str>>,
     /// Cells in the entries of tuple tables.
     pub(crate) entries: Vec<ark_relations::gr1cs::Variable>,
     /// Cells that no row needs to pin, with the reason.
@@ -27,6 +27,11 @@ impl Names {
     /// `name` under the present path.
     pub(crate) fn here(&self, name: impl Display) -> Box<str> {
         format!("{}{name}", self.path).into()
+    }
+
+    /// The present path, ending in `/` unless empty.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Enters a scope and returns what [`leave`](Self::leave) needs.

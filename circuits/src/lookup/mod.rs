@@ -21,6 +21,7 @@ use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, BigInt, BigInteger, Field, PrimeField, batch_inversion};
 
 use crate::ground::{Builder, Lin, Wire, pow2};
+use crate::testing::Stray;
 
 pub use range::{Integer, Limb};
 pub use table::{Selected, TableId};
@@ -87,13 +88,12 @@ impl Builder {
         let entry = index.and_then(|i| self.lookups.counts.get_mut(i));
         if let Some(names) = &mut self.names {
             let name = names.here(name);
-            if entry.is_none() {
-                names.strays.push(name.clone());
-            }
             names.queries.push(name);
         }
-        if let Some(count) = entry {
-            *count += 1;
+        match (entry, &mut self.attack) {
+            (Some(count), _) => *count += 1,
+            (None, Some(attack)) => attack.strays.push(Stray::Chunk(self.lookups.chunks.len())),
+            (None, None) => {} // `lookup/sum` refuses it
         }
         self.lookups.chunks.push(ChunkQuery { cell, shift });
     }
@@ -157,6 +157,9 @@ impl Builder {
                 (inverse.into(), distance, Fr::ONE.into())
             });
             found.push(inverse);
+        }
+        if let (Some(kept), Some(queries)) = (&mut self.names, names) {
+            kept.queries = queries;
         }
         found
     }

@@ -12,10 +12,10 @@
 use core::fmt::Display;
 
 use ark_bn254::Fr;
-use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
+use ark_ff::{AdditiveGroup, BigInt, PrimeField};
 
 use super::{digit, fits};
-use crate::ground::{Builder, Lin, Wire, pow2};
+use crate::ground::{Builder, Lin, Wire, pow2, pow2_inverse};
 
 /// A nonnegative integer below 2^256 that a gadget advises.
 pub trait Integer: Copy {
@@ -150,7 +150,7 @@ impl Builder {
             };
             let chunk = g.believe("chunk", honest);
             chunks_value += chunk * pow2(start);
-            rest = (rest - chunk) * pow2(width).inverse().unwrap_or_default();
+            rest = (rest - chunk) * pow2_inverse(width);
             (chunk, None)
         });
         limb.value = chunks_value;

@@ -16,6 +16,7 @@ use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field};
 
 use crate::ground::{Builder, Lin, Wire};
+use crate::testing::Stray;
 
 /// A table of this circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,9 +162,13 @@ impl Builder {
                     g.committed_as(format_args!("value[{i}]"), value)
                 })
                 .collect();
-            if let Some(names) = g.names.as_mut().filter(|_| stray) {
+            if let Some(names) = &mut g.names {
                 let name = names.here("select");
-                names.strays.push(name);
+                names.selections.push(name);
+            }
+            let number = g.lookups.tables.selections.len();
+            if let Some(attack) = g.attack.as_mut().filter(|_| stray) {
+                attack.strays.push(Stray::Tuple(number));
             }
             let selected = Selected { key, values };
             g.lookups.tables.selections.push((id, selected.clone()));

@@ -103,22 +103,8 @@ mod tests {
     fn every_cell_is_pinned() {
         let built = build(&[1, 2, 30], Trial::new());
         assert!(built.unpinned().is_empty(), "{:?}", built.unpinned());
-        assert_eq!(
-            built
-                .untested_hints(&TESTED)
-                .into_iter()
-                .collect::<Vec<_>>(),
-            ["bit"]
-        );
+        built.assert_hints_tested(&["bit"]); // this test's; chunks are forged above
     }
-
-    /// Forged above, or with the look-ups' own tests; `bit` is this test's.
-    const TESTED: [&str; 4] = [
-        "chunk",
-        "lookup/inverse",
-        "lookup/share",
-        "lookup/multiplicity",
-    ];
 
     #[test]
     fn cost() {

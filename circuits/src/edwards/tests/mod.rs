@@ -2,6 +2,7 @@
 
 mod attacks;
 mod costs;
+mod published;
 
 use std::collections::BTreeSet;
 
@@ -450,31 +451,5 @@ fn decoding(field: &Field, bytes: [u8; 32]) -> impl Fn(&mut Builder) {
         let bits = bits(g, "input", &bytes);
         let point = g.scope("decode", |g| decode::decode(g, field, &bits));
         let _ = g.scope("table", |g| Table::of_point(g, field, "T", &point, 2));
-    }
-}
-
-#[test]
-#[ignore = "prints times"]
-fn times() {
-    use crate::ground::Run;
-    let mut rng = ChaCha20Rng::seed_from_u64(2);
-    for bits in [13, 16] {
-        let start = std::time::Instant::now();
-        let field = Field::new(bits);
-        println!("field {:?}", start.elapsed());
-        for n in [1, 3, 11] {
-            let cases = (0..n)
-                .map(|_| Case::signed(&mut rng, EdwardsPoint::default()))
-                .collect();
-            let gadget = batch(&field, cases);
-            for run in [Run::Proving, Run::Recording] {
-                for _ in 0..2 {
-                    let mut g = Builder::new(run, bits, &[]);
-                    let start = std::time::Instant::now();
-                    gadget(&mut g);
-                    println!("{bits} bits, {n} slots, {run:?}: {:?}", start.elapsed());
-                }
-            }
-        }
     }
 }

@@ -3,6 +3,9 @@
 //! Rows are evaluated from the exported [`Matrices`], never by the constraint system, which may
 //! reuse cached sums.
 
+mod judge;
+mod sweep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -10,7 +13,12 @@ use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
 use sha2::{Digest, Sha256};
 
-use crate::ground::{Builder, Challenges, Circuit, Matrices, Run};
+use crate::ground::{Builder, Challenges, Circuit, Matrices, Run, Synthesis};
+
+pub use judge::Verdict;
+pub use sweep::{
+    ACCEPTED, Found, LOOKUP_HINTS, Sweep, assert_found, on_all_cores, without_numbers,
+};
 
 /// One lie: the n-th hint of a kind is given another value, and all that follows is computed
 /// honestly from it.
@@ -49,28 +57,52 @@ impl Forge {
     }
 }
 
-/// Lies to tell during a build, and the kinds of hints met.
+/// A hint that was given: where, and what an honest prover says.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// The path at which it was asked for, ending in `/` unless empty.
+    pub scope: Box<str>,
+    /// What was advised.
+    pub value: Fr,
+}
+
+/// A look-up of something that its table does not have, by its number among those of its sort.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stray {
+    /// In the chunk table.
+    Chunk(usize),
+    /// In a table of tuples.
+    Tuple(usize),
+}
+
+/// Lies to tell during a build, and what is learnt from it.
 #[derive(Debug)]
 pub(crate) struct Attack {
     lies: Vec<(Forge, bool)>,
-    kinds: BTreeMap<&'static str, usize>,
+    met: BTreeMap<&'static str, usize>,
+    /// All hints, kept in a traced build only.
+    hints: BTreeMap<&'static str, Vec<Hint>>,
+    pub(crate) strays: Vec<Stray>,
 }
 
 impl Attack {
     pub(crate) fn new(lies: Vec<Forge>) -> Self {
         Self {
             lies: lies.into_iter().map(|lie| (lie, false)).collect(),
-            kinds: BTreeMap::new(),
+            met: BTreeMap::new(),
+            hints: BTreeMap::new(),
+            strays: Vec::new(),
         }
     }
 
-    pub(crate) fn believe(&mut self, kind: &'static str, honest: Fr) -> Fr {
-        let met = self.kinds.entry(kind).or_default();
+    /// The value that this attack gives to a hint.
+    pub(crate) fn believe(&mut self, kind: &'static str, honest: Fr, path: Option<&str>) -> Fr {
+        let met = self.met.entry(kind).or_default();
         let occurrence = *met;
         *met += 1;
         let mut value = honest;
         for (forge, told) in &mut self.lies {
-            if forge.kind == kind && forge.occurrence == occurrence {
+            if forge.occurrence == occurrence && forge.kind == kind {
                 *told = true;
                 value = match forge.lie {
                     Lie::Value(lie) => lie,
@@ -78,7 +110,25 @@ impl Attack {
                 };
             }
         }
+        if let Some(path) = path {
+            let scope = path.into();
+            self.hints
+                .entry(kind)
+                .or_default()
+                .push(Hint { scope, value });
+        }
         value
+    }
+
+    /// # Panics
+    /// If a lie was never told, because there is no such hint.
+    fn assert_told(&self) {
+        for (forge, told) in &self.lies {
+            let Forge {
+                kind, occurrence, ..
+            } = forge;
+            assert!(told, "there is no hint {kind} number {occurrence}");
+        }
     }
 }
 
@@ -141,32 +191,20 @@ impl Trial {
         let honest = self.lies.is_empty();
         let mut g = Builder::traced(self.chunk_bits, &self.statement, self.lies);
         build(&mut g);
-        let stage = g.commit(|_, _| blinder());
-        let challenges = challenges(&self.statement, &stage.values());
-        let mut synthesis = stage.respond(challenges);
+        let mut synthesis = finish(g, &self.statement);
         let matrices = synthesis.matrices();
         let names = synthesis.names.take().expect("a traced build has names");
         let attack = synthesis
             .attack
             .take()
-            .expect("a traced build counts hints");
+            .expect("a traced build keeps its hints");
         let z = synthesis.into_assignment();
-        for (forge, told) in &attack.lies {
-            assert!(
-                told,
-                "there is no hint {} number {}",
-                forge.kind, forge.occurrence
-            );
-        }
+        attack.assert_told();
         if honest {
             let mut g = Builder::new(Run::Proving, self.chunk_bits, &self.statement);
             build(&mut g);
-            let proving = g
-                .commit(|_, _| blinder())
-                .respond(challenges)
-                .into_assignment();
             assert!(
-                proving == z,
+                finish(g, &self.statement).into_assignment() == z,
                 "a proving run fills the cells that a recording run fills"
             );
         }
@@ -179,18 +217,31 @@ impl Trial {
             .entries
             .iter()
             .filter_map(|v| v.get_variable_index(columns));
-        Built {
+        let mut built = Built {
+            chunk_bits: self.chunk_bits,
+            statement: self.statement,
             free: free.collect(),
             entries: entries.collect(),
             names: names.instance.into_iter().chain(names.witness).collect(),
             rows: names.rows,
-            strays: names.strays,
-            kinds: attack.kinds,
+            chunks: names.queries,
+            tuples: names.selections,
+            strays: Vec::new(),
+            hints: attack.hints,
             matrices,
             z,
             index: OnceLock::new(),
-        }
+        };
+        built.strays = built.stray_names(&attack.strays).map(Box::from).collect();
+        built
     }
+}
+
+/// Both stages of a build, with challenges that depend on everything committed.
+fn finish(g: Builder, statement: &[Fr]) -> Synthesis {
+    let stage = g.commit(|_, _| blinder());
+    let challenges = challenges(statement, &stage.values());
+    stage.respond(challenges)
 }
 
 /// A gadget that was built: rows, assignment, names.
@@ -200,10 +251,15 @@ pub struct Built {
     pub matrices: Matrices,
     /// The value of every column.
     pub z: Vec<Fr>,
+    chunk_bits: u32,
+    statement: Vec<Fr>,
     names: Vec<Box<str>>,
     rows: Vec<Box<str>>,
+    /// Names of all look-ups, of chunks and of tuples.
+    chunks: Vec<Box<str>>,
+    tuples: Vec<Box<str>>,
     strays: Vec<Box<str>>,
-    kinds: BTreeMap<&'static str, usize>,
+    hints: BTreeMap<&'static str, Vec<Hint>>,
     free: BTreeMap<usize, &'static str>,
     entries: BTreeSet<usize>,
     index: OnceLock<Index>,
@@ -218,6 +274,13 @@ struct Index {
 }
 
 impl Built {
+    /// A trial with the same chunks and statement, honest so far.
+    pub fn trial(&self) -> Trial {
+        Trial::new()
+            .chunk_bits(self.chunk_bits)
+            .statement(&self.statement)
+    }
+
     /// Whether every row holds.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -232,14 +295,26 @@ impl Built {
 
     /// Names of all rows that do not hold.
     pub fn broken(&self) -> impl Iterator<Item = &str> {
+        self.broken_at(&self.z)
+    }
+
+    /// Names of all rows that do not hold for this assignment.
+    fn broken_at<'a>(&'a self, z: &'a [Fr]) -> impl Iterator<Item = &'a str> {
         let m = &self.matrices;
         let holds = move |i| {
-            let [a, b, c] = [&m.a, &m.b, &m.c].map(|side| m.dot(side, i, &self.z));
+            let [a, b, c] = [&m.a, &m.b, &m.c].map(|side| m.dot(side, i, z));
             a * b == c
         };
         let rows = self.rows.iter().enumerate();
         rows.filter(move |(i, _)| !holds(*i))
             .map(|(_, name)| &**name)
+    }
+
+    fn stray_names<'a>(&'a self, strays: &'a [Stray]) -> impl Iterator<Item = &'a str> {
+        strays.iter().map(|stray| match stray {
+            Stray::Chunk(i) => &*self.chunks[*i],
+            Stray::Tuple(i) => &*self.tuples[*i],
+        })
     }
 
     /// Whether the rows that read column `i` hold with `lie` in its place, [`z`](Self::z) as it
@@ -304,16 +379,17 @@ impl Built {
         self.names.iter().position(|n| **n == *name)
     }
 
-    /// Names of the cells that can take another value (one more, negated, zero) with every row
-    /// holding, those declared free apart. Empty for a sound gadget whose inputs are pinned.
+    /// Names of the cells that can take another value (one more, negated, zero, one, minus one) with
+    /// every row that reads them holding, those declared free apart. Empty for a sound gadget whose inputs are pinned.
     #[must_use]
     pub fn unpinned(&self) -> Vec<&str> {
         self.advised_columns()
             .filter(|i| !self.free.contains_key(i))
             .filter(|&i| {
-                let lies = [self.z[i] + Fr::ONE, -self.z[i], Fr::ZERO];
+                let z = self.z[i];
+                let lies = [z + Fr::ONE, -z, Fr::ZERO, Fr::ONE, -Fr::ONE];
                 lies.into_iter()
-                    .any(|lie| lie != self.z[i] && self.holds_with(i, lie))
+                    .any(|lie| lie != z && self.holds_with(i, lie))
             })
             .map(|i| self.name(i))
             .collect()
@@ -358,20 +434,10 @@ impl Built {
         self.free.iter().map(|(i, why)| (self.name(*i), *why))
     }
 
-    /// Kinds of hints met, and how many of each.
+    /// The hints met, by kind, in the order in which they were asked for.
     #[must_use]
-    pub fn hints(&self) -> &BTreeMap<&'static str, usize> {
-        &self.kinds
-    }
-
-    /// Kinds of hints for which `tested` has no entry.
-    #[must_use]
-    pub fn untested_hints(&self, tested: &[&str]) -> BTreeSet<&'static str> {
-        self.kinds
-            .keys()
-            .copied()
-            .filter(|kind| !tested.contains(kind))
-            .collect()
+    pub fn hints(&self) -> &BTreeMap<&'static str, Vec<Hint>> {
+        &self.hints
     }
 
     /// Rows by gadget: each path, cut after `depth` names and with indices left out, and how many
