@@ -1,0 +1,642 @@
+//! The store in one file, for one process: redb, whose commits are synced and survive a crash.
+
+use std::path::Path;
+
+use quorate_verifier::attestation::Attestation;
+use quorate_verifier::certificate::SignedHeader;
+use quorate_verifier::encoding::Canonical;
+use quorate_verifier::header::Header;
+use quorate_verifier::primitives::{Digest, Height};
+use quorate_verifier::set::{SetCommitment, ValidatorSet};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, WriteTransaction,
+};
+
+use super::job::{
+    Class, Failure, Job, JobId, JobState, Lease, LeaseToken, MAX_ATTEMPTS, REQUESTS_MAX,
+};
+use super::{AddError, Counts, LeaseError, Store, StoreError, Submitted};
+use crate::attest::disk;
+
+type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type ByHeight = TableDefinition<'static, u64, &'static [u8]>;
+
+/// Signed headers, by height. Name their signers.
+const BLOCKS: ByHeight = TableDefinition::new("blocks");
+/// Headers, by height.
+const HEADERS: ByHeight = TableDefinition::new("headers");
+/// Heights, by header digest.
+const HEIGHTS: TableDefinition<'static, &'static [u8], u64> = TableDefinition::new("heights");
+/// Contradicting signed headers, by height.
+const FORKS: ByHeight = TableDefinition::new("forks");
+/// Opened sets, by commitment. Name the members.
+const SETS: Bytes = TableDefinition::new("sets");
+/// Attestations, by height.
+const ATTESTATIONS: ByHeight = TableDefinition::new("attestations");
+/// Jobs as JSON, by id.
+const JOBS: Bytes = TableDefinition::new("jobs");
+/// Ids of jobs that are waiting or leased, by class and order.
+const OPEN: TableDefinition<'static, (u8, u64), &'static [u8]> = TableDefinition::new("open");
+/// When leases end, by job id.
+const LEASED: TableDefinition<'static, &'static [u8], u64> = TableDefinition::new("leased");
+/// Ids of jobs that were given up.
+const FAILED: TableDefinition<'static, &'static [u8], u64> = TableDefinition::new("failed");
+/// Counters and values of other parts.
+const VALUES: TableDefinition<'static, &'static str, &'static [u8]> =
+    TableDefinition::new("values");
+
+const TOKEN: &str = "queue/token";
+const REQUEST: &str = "queue/request";
+const TURN: &str = "queue/turn";
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    database: Database,
+}
+
+impl EmbeddedStore {
+    /// Opens or creates the file, for the owner alone: it holds certificates.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when another process has it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            disk::write(path, &[], disk::Access::Private)
+                .map_err(|error| failed(redb::Error::Io(error)))?;
+        }
+        let database = Database::create(path).map_err(failed)?;
+        let write = database.begin_write().map_err(failed)?;
+        for table in [BLOCKS, HEADERS, FORKS, ATTESTATIONS] {
+            write.open_table(table).map_err(failed)?;
+        }
+        for table in [SETS, JOBS] {
+            write.open_table(table).map_err(failed)?;
+        }
+        for table in [HEIGHTS, LEASED, FAILED] {
+            write.open_table(table).map_err(failed)?;
+        }
+        write.open_table(OPEN).map_err(failed)?;
+        write.open_table(VALUES).map_err(failed)?;
+        write.commit().map_err(failed)?;
+        Ok(Self { database })
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        self.database.begin_read().map_err(failed)
+    }
+
+    fn write(&self) -> Result<WriteTransaction, StoreError> {
+        self.database.begin_write().map_err(failed)
+    }
+
+    fn at<T: Canonical>(&self, table: ByHeight, height: Height) -> Result<Option<T>, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(table).map_err(failed)?;
+        let found = table.get(height.get()).map_err(failed)?;
+        found.map(|bytes| decode(bytes.value())).transpose()
+    }
+
+    /// Changes a job whose lease is still the caller's.
+    fn with_lease(
+        &self,
+        lease: &LeaseToken,
+        change: impl FnOnce(&WriteTransaction, &mut Job) -> Result<(), StoreError>,
+    ) -> Result<(), LeaseError> {
+        let write = self.write()?;
+        let mut job = read_job(&write, &lease.job)?.ok_or(LeaseError::Lost)?;
+        match &job.state {
+            JobState::Leased { token, .. } if *token == lease.token => {}
+            _ => return Err(LeaseError::Lost),
+        }
+        change(&write, &mut job)?;
+        write_job(&write, &job)?;
+        write.commit().map_err(failed)?;
+        Ok(())
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn add_block(
+        &self,
+        block: &SignedHeader,
+        set: &ValidatorSet,
+        key: Option<Digest>,
+        now: u64,
+    ) -> Result<bool, AddError> {
+        let header = &block.header;
+        let height = header.height.get();
+        let write = self.write()?;
+        let mut fork = false;
+        {
+            let mut headers = write.open_table(HEADERS).map_err(failed)?;
+            let known = headers.get(height).map_err(failed)?;
+            let known: Option<Header> = known.map(|b| decode(b.value())).transpose()?;
+            match known {
+                Some(known) if known == *header => return Ok(false),
+                Some(_) => fork = true,
+                None => {}
+            }
+            if let Some((tip, below)) = headers.last().map_err(failed)?
+                && !fork
+            {
+                let (tip, below): (u64, Header) = (tip.value(), decode(below.value())?);
+                if tip.checked_add(1) != Some(height) {
+                    return Err(AddError::Gap { tip, found: height });
+                }
+                fork = header.parent != below.digest();
+            }
+            if !fork {
+                headers
+                    .insert(height, header.to_bytes().as_slice())
+                    .map_err(failed)?;
+            }
+        }
+        if fork {
+            let mut forks = write.open_table(FORKS).map_err(failed)?;
+            forks
+                .insert(height, block.to_bytes().as_slice())
+                .map_err(failed)?;
+            drop(forks);
+            write.commit().map_err(failed)?;
+            return Err(AddError::Fork(height));
+        }
+        {
+            let mut blocks = write.open_table(BLOCKS).map_err(failed)?;
+            blocks
+                .insert(height, block.to_bytes().as_slice())
+                .map_err(failed)?;
+            let mut heights = write.open_table(HEIGHTS).map_err(failed)?;
+            heights
+                .insert(header.digest().as_bytes().as_slice(), height)
+                .map_err(failed)?;
+            let mut sets = write.open_table(SETS).map_err(failed)?;
+            let name = set.commitment().to_bytes();
+            if sets.get(name.as_slice()).map_err(failed)?.is_none() {
+                sets.insert(name.as_slice(), set.to_bytes().as_slice())
+                    .map_err(failed)?;
+            }
+        }
+        if let Some(key) = key {
+            let job = Job {
+                id: JobId::new(header, &key),
+                height,
+                key,
+                class: Class::Head,
+                state: JobState::Queued { not_before: 0 },
+                attempts: 0,
+                created_at: now,
+                order: height,
+            };
+            open_job(&write, &job)?;
+        }
+        write.commit().map_err(failed)?;
+        Ok(true)
+    }
+
+    fn tip(&self) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let headers = read.open_table(HEADERS).map_err(failed)?;
+        let last = headers.last().map_err(failed)?;
+        Ok(last.map(|(height, _)| Height::new(height.value())))
+    }
+
+    fn first(&self) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let headers = read.open_table(HEADERS).map_err(failed)?;
+        let first = headers.first().map_err(failed)?;
+        Ok(first.map(|(height, _)| Height::new(height.value())))
+    }
+
+    fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
+        self.at(HEADERS, height)
+    }
+
+    fn height_of(&self, header: &Digest) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let heights = read.open_table(HEIGHTS).map_err(failed)?;
+        let found = heights.get(header.as_bytes().as_slice()).map_err(failed)?;
+        Ok(found.map(|height| Height::new(height.value())))
+    }
+
+    fn is_forked(&self, height: Height) -> Result<bool, StoreError> {
+        let read = self.read()?;
+        let forks = read.open_table(FORKS).map_err(failed)?;
+        Ok(forks.get(height.get()).map_err(failed)?.is_some())
+    }
+
+    fn first_fork(&self) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let forks = read.open_table(FORKS).map_err(failed)?;
+        let first = forks.first().map_err(failed)?;
+        Ok(first.map(|(height, _)| Height::new(height.value())))
+    }
+
+    fn set(&self, commitment: &SetCommitment) -> Result<Option<ValidatorSet>, StoreError> {
+        let read = self.read()?;
+        let sets = read.open_table(SETS).map_err(failed)?;
+        let name = commitment.to_bytes();
+        let found = sets.get(name.as_slice()).map_err(failed)?;
+        found.map(|bytes| decode(bytes.value())).transpose()
+    }
+
+    fn attestation(&self, height: Height) -> Result<Option<Attestation>, StoreError> {
+        self.at(ATTESTATIONS, height)
+    }
+
+    fn proved_from(&self, height: Height) -> Result<Option<Attestation>, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(ATTESTATIONS).map_err(failed)?;
+        let mut range = table.range(height.get()..).map_err(failed)?;
+        let Some(found) = range.next() else {
+            return Ok(None);
+        };
+        let (_, bytes) = found.map_err(failed)?;
+        decode(bytes.value()).map(Some)
+    }
+
+    fn last_proved(&self) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(ATTESTATIONS).map_err(failed)?;
+        let last = table.last().map_err(failed)?;
+        Ok(last.map(|(height, _)| Height::new(height.value())))
+    }
+
+    fn submit(&self, height: Height, key: Digest, now: u64) -> Result<Submitted, StoreError> {
+        let write = self.write()?;
+        let header: Option<Header> = {
+            let headers = write.open_table(HEADERS).map_err(failed)?;
+            let found = headers.get(height.get()).map_err(failed)?;
+            found.map(|bytes| decode(bytes.value())).transpose()?
+        };
+        let Some(header) = header else {
+            return Ok(Submitted::Unknown);
+        };
+        let id = JobId::new(&header, &key);
+        let mut job = match read_job(&write, &id)? {
+            Some(job) => match &job.state {
+                JobState::Done | JobState::Leased { .. } => return Ok(Submitted::Job(job)),
+                JobState::Queued { .. } if job.class == Class::Request => {
+                    return Ok(Submitted::Job(job));
+                }
+                // A head that waits or is not needed any more, or one that was given up.
+                _ => job,
+            },
+            None => Job {
+                id,
+                height: height.get(),
+                key,
+                class: Class::Head,
+                state: JobState::Covered,
+                attempts: 0,
+                created_at: now,
+                order: height.get(),
+            },
+        };
+        let waiting = {
+            let open = write.open_table(OPEN).map_err(failed)?;
+            let requests = (Class::Request as u8, 0)..=(Class::Request as u8, u64::MAX);
+            open.range(requests).map_err(failed)?.count()
+        };
+        if waiting >= REQUESTS_MAX {
+            return Ok(Submitted::Full);
+        }
+        close_job(&write, &job)?;
+        job.class = Class::Request;
+        job.order = count(&write, REQUEST)?;
+        job.attempts = 0;
+        job.state = JobState::Queued { not_before: 0 };
+        open_job(&write, &job)?;
+        write.commit().map_err(failed)?;
+        Ok(Submitted::Job(job))
+    }
+
+    fn job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
+        let read = self.read()?;
+        let jobs = read.open_table(JOBS).map_err(failed)?;
+        let found = jobs.get(id.0.as_bytes().as_slice()).map_err(failed)?;
+        found.map(|bytes| parse_job(bytes.value())).transpose()
+    }
+
+    fn claim(&self, worker: &str, lease_ms: u64, now: u64) -> Result<Option<Lease>, StoreError> {
+        let write = self.write()?;
+        end_leases(&write, now)?;
+        let turn = value_u64(&write, TURN)?;
+        let order = if turn == Class::Head as u64 {
+            [Class::Request, Class::Head]
+        } else {
+            [Class::Head, Class::Request]
+        };
+        let mut found = None;
+        for class in order {
+            found = next_open(&write, class, now)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(mut job) = found else {
+            write.commit().map_err(failed)?;
+            return Ok(None);
+        };
+        let token = count(&write, TOKEN)?;
+        let until = now.saturating_add(lease_ms);
+        job.state = JobState::Leased {
+            token,
+            worker: worker.into(),
+            until,
+        };
+        write_job(&write, &job)?;
+        set_u64(&write, TURN, job.class as u64)?;
+        let (block, set) = {
+            let mut leased = write.open_table(LEASED).map_err(failed)?;
+            leased
+                .insert(job.id.0.as_bytes().as_slice(), until)
+                .map_err(failed)?;
+            let blocks = write.open_table(BLOCKS).map_err(failed)?;
+            let block = blocks.get(job.height).map_err(failed)?;
+            let block = block.ok_or_else(|| damaged("a job without its block"))?;
+            let block: SignedHeader = decode(block.value())?;
+            let sets = write.open_table(SETS).map_err(failed)?;
+            let name = block.header.validators.to_bytes();
+            let set = sets.get(name.as_slice()).map_err(failed)?;
+            let set = set.ok_or_else(|| damaged("a block without its set"))?;
+            let set: ValidatorSet = decode(set.value())?;
+            (block, set)
+        };
+        write.commit().map_err(failed)?;
+        Ok(Some(Lease {
+            token: LeaseToken { job: job.id, token },
+            job,
+            block,
+            set,
+        }))
+    }
+
+    fn renew(&self, lease: &LeaseToken, lease_ms: u64, now: u64) -> Result<(), LeaseError> {
+        self.with_lease(lease, |write, job| {
+            if let JobState::Leased { until, .. } = &mut job.state {
+                *until = now.saturating_add(lease_ms);
+                let mut leased = write.open_table(LEASED).map_err(failed)?;
+                leased
+                    .insert(job.id.0.as_bytes().as_slice(), *until)
+                    .map_err(failed)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn finish(&self, lease: &LeaseToken, proof: &Attestation, now: u64) -> Result<(), LeaseError> {
+        self.with_lease(lease, |write, job| {
+            close_job(write, job)?;
+            job.state = JobState::Done;
+            {
+                let mut table = write.open_table(ATTESTATIONS).map_err(failed)?;
+                // The first proof of a height stays: what was served does not change.
+                if table.get(job.height).map_err(failed)?.is_none() {
+                    table
+                        .insert(job.height, proof.to_bytes().as_slice())
+                        .map_err(failed)?;
+                }
+            }
+            cover_below(write, job.height, now)
+        })
+    }
+
+    fn fail(&self, lease: &LeaseToken, failure: &Failure, now: u64) -> Result<(), LeaseError> {
+        self.with_lease(lease, |write, job| {
+            close_job(write, job)?;
+            after_failure(write, job, failure, now)
+        })
+    }
+
+    fn release(&self, lease: &LeaseToken) -> Result<(), LeaseError> {
+        self.with_lease(lease, |write, job| {
+            close_job(write, job)?;
+            job.state = JobState::Queued { not_before: 0 };
+            open_job(write, job)
+        })
+    }
+
+    fn counts(&self, now: u64) -> Result<Counts, StoreError> {
+        let read = self.read()?;
+        let open = read.open_table(OPEN).map_err(failed)?;
+        let open = open.len().map_err(failed)?;
+        let failed_jobs = read.open_table(FAILED).map_err(failed)?;
+        let failed_jobs = failed_jobs.len().map_err(failed)?;
+        let mut leased = 0;
+        let leases = read.open_table(LEASED).map_err(failed)?;
+        for entry in leases.iter().map_err(failed)? {
+            leased += u64::from(entry.map_err(failed)?.1.value() > now);
+        }
+        Ok(Counts {
+            queued: open.saturating_sub(leased),
+            leased,
+            failed: failed_jobs,
+        })
+    }
+
+    fn value(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = self.read()?;
+        let values = read.open_table(VALUES).map_err(failed)?;
+        let found = values.get(name).map_err(failed)?;
+        Ok(found.map(|bytes| bytes.value().to_vec()))
+    }
+
+    fn set_value(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let write = self.write()?;
+        {
+            let mut values = write.open_table(VALUES).map_err(failed)?;
+            values.insert(name, value).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+}
+
+/// Ends the leases whose time is over, each a failed attempt.
+fn end_leases(write: &WriteTransaction, now: u64) -> Result<(), StoreError> {
+    let mut ended = Vec::new();
+    {
+        let leased = write.open_table(LEASED).map_err(failed)?;
+        for entry in leased.iter().map_err(failed)? {
+            let (id, until) = entry.map_err(failed)?;
+            if until.value() <= now {
+                ended.push(job_id(id.value())?);
+            }
+        }
+    }
+    for id in ended {
+        let mut job = read_job(write, &id)?.ok_or_else(|| damaged("a lease without its job"))?;
+        close_job(write, &job)?;
+        let failure = Failure {
+            permanent: false,
+            reason: "the lease ended without a word from the worker".into(),
+        };
+        after_failure(write, &mut job, &failure, now)?;
+    }
+    Ok(())
+}
+
+/// Queues a job again after an attempt that failed, or gives it up.
+fn after_failure(
+    write: &WriteTransaction,
+    job: &mut Job,
+    failure: &Failure,
+    now: u64,
+) -> Result<(), StoreError> {
+    job.attempts += 1;
+    if failure.permanent || job.attempts >= MAX_ATTEMPTS {
+        job.state = JobState::Failed {
+            reason: failure.reason.clone(),
+        };
+        let mut table = write.open_table(FAILED).map_err(failed)?;
+        table
+            .insert(job.id.0.as_bytes().as_slice(), now)
+            .map_err(failed)?;
+        drop(table);
+        return write_job(write, job);
+    }
+    // A head that a later proof has covered meanwhile is not tried again.
+    if job.class == Class::Head && highest_proved(write)?.is_some_and(|top| top > job.height) {
+        job.state = JobState::Covered;
+        return write_job(write, job);
+    }
+    let wait = 1000 << job.attempts.min(6);
+    job.state = JobState::Queued {
+        not_before: now.saturating_add(wait),
+    };
+    open_job(write, job)
+}
+
+/// The job of a class that is to be taken next: heads from the newest, requests from the oldest.
+fn next_open(write: &WriteTransaction, class: Class, now: u64) -> Result<Option<Job>, StoreError> {
+    let open = write.open_table(OPEN).map_err(failed)?;
+    let all = (class as u8, 0)..=(class as u8, u64::MAX);
+    let mut range = open.range(all).map_err(failed)?;
+    loop {
+        let next = match class {
+            Class::Head => range.next_back(),
+            Class::Request => range.next(),
+        };
+        let Some(entry) = next else { return Ok(None) };
+        let (_, id) = entry.map_err(failed)?;
+        let id = job_id(id.value())?;
+        let job = read_job(write, &id)?.ok_or_else(|| damaged("an open job that is not there"))?;
+        if matches!(job.state, JobState::Queued { not_before } if not_before <= now) {
+            return Ok(Some(job));
+        }
+    }
+}
+
+/// Waiting heads below a proved height are not needed any more; one that a worker has goes on.
+fn cover_below(write: &WriteTransaction, height: u64, _now: u64) -> Result<(), StoreError> {
+    let mut below = Vec::new();
+    {
+        let open = write.open_table(OPEN).map_err(failed)?;
+        let head = Class::Head as u8;
+        for entry in open.range((head, 0)..(head, height)).map_err(failed)? {
+            below.push(job_id(entry.map_err(failed)?.1.value())?);
+        }
+    }
+    for id in below {
+        let job = read_job(write, &id)?.ok_or_else(|| damaged("an open job that is not there"))?;
+        if matches!(job.state, JobState::Queued { .. }) {
+            close_job(write, &job)?;
+            let state = JobState::Covered;
+            write_job(write, &Job { state, ..job })?;
+        }
+    }
+    Ok(())
+}
+
+fn highest_proved(write: &WriteTransaction) -> Result<Option<u64>, StoreError> {
+    let table = write.open_table(ATTESTATIONS).map_err(failed)?;
+    let last = table.last().map_err(failed)?;
+    Ok(last.map(|(height, _)| height.value()))
+}
+
+fn open_job(write: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
+    write_job(write, job)?;
+    let mut open = write.open_table(OPEN).map_err(failed)?;
+    let place = (job.class as u8, job.order);
+    open.insert(place, job.id.0.as_bytes().as_slice())
+        .map_err(failed)?;
+    let mut table = write.open_table(FAILED).map_err(failed)?;
+    table
+        .remove(job.id.0.as_bytes().as_slice())
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Takes a job from the waiting and the leased ones.
+fn close_job(write: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
+    let id = job.id.0;
+    let mut open = write.open_table(OPEN).map_err(failed)?;
+    let place = (job.class as u8, job.order);
+    let own = open.get(place).map_err(failed)?;
+    let own = own.is_some_and(|found| found.value() == id.as_bytes());
+    if own {
+        open.remove(place).map_err(failed)?;
+    }
+    let mut leased = write.open_table(LEASED).map_err(failed)?;
+    leased.remove(id.as_bytes().as_slice()).map_err(failed)?;
+    Ok(())
+}
+
+fn read_job(write: &WriteTransaction, id: &JobId) -> Result<Option<Job>, StoreError> {
+    let jobs = write.open_table(JOBS).map_err(failed)?;
+    let found = jobs.get(id.0.as_bytes().as_slice()).map_err(failed)?;
+    found.map(|bytes| parse_job(bytes.value())).transpose()
+}
+
+fn write_job(write: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(job).expect("a job has string keys only");
+    let mut jobs = write.open_table(JOBS).map_err(failed)?;
+    jobs.insert(job.id.0.as_bytes().as_slice(), bytes.as_slice())
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn parse_job(bytes: &[u8]) -> Result<Job, StoreError> {
+    serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))
+}
+
+fn job_id(bytes: &[u8]) -> Result<JobId, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| damaged("a job's id"))?;
+    Ok(JobId(Digest::from_bytes(bytes)))
+}
+
+/// Raises a counter and answers it: 1 at first.
+fn count(write: &WriteTransaction, name: &str) -> Result<u64, StoreError> {
+    let next = value_u64(write, name)? + 1;
+    set_u64(write, name, next)?;
+    Ok(next)
+}
+
+fn value_u64(write: &WriteTransaction, name: &str) -> Result<u64, StoreError> {
+    let values = write.open_table(VALUES).map_err(failed)?;
+    let found = values.get(name).map_err(failed)?;
+    let Some(found) = found else { return Ok(0) };
+    let bytes = found.value().try_into().map_err(|_| damaged(name))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn set_u64(write: &WriteTransaction, name: &str, number: u64) -> Result<(), StoreError> {
+    let mut values = write.open_table(VALUES).map_err(failed)?;
+    values
+        .insert(name, number.to_le_bytes().as_slice())
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, StoreError> {
+    T::from_bytes(bytes).map_err(|error| damaged(&error.to_string()))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.into())
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Database(Box::new(error.into()))
+}
