@@ -25,7 +25,8 @@ pub enum EntryKey {
 }
 
 /// One entry of the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Entry {
     /// What there is once.
     Ledger(Meta),
@@ -60,14 +61,20 @@ pub struct Account {
 }
 
 /// A key that acts for an account, or did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientRecord {
     /// The key.
+    #[serde(serialize_with = "key_bytes")]
     pub key: VoteKey,
     /// The account; none when the key was removed.
     pub account: Option<AccountId>,
     /// Sequence of its last executed request.
+    #[serde(with = "quorate_verifier::json::decimal")]
     pub sequence: u64,
+}
+
+fn key_bytes<S: serde::Serializer>(key: &VoteKey, serializer: S) -> Result<S::Ok, S::Error> {
+    KeyBytes(*key.as_bytes()).serialize(serializer)
 }
 
 /// An instrument.

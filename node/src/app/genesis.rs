@@ -16,7 +16,7 @@ use super::outcome::Rejection;
 use super::state::{Draft, State};
 
 /// Most accounts, instruments and holdings that a genesis file lists, each.
-pub const GENESIS_LIST_MAX: usize = 1 << 14;
+pub const GENESIS_LIST_MAX: usize = (1 << 16) - 1;
 
 /// 32 random bytes; in JSON lower-case hex.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,5 +230,5 @@ impl Canonical for Genesis {
 
 impl FileType for Genesis {
     const KIND: FileKind = FileKind::LedgerGenesis;
-    const MAX_BYTES: usize = 8 << 20;
+    const MAX_BYTES: usize = 16 << 20;
 }

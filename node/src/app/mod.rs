@@ -4,7 +4,8 @@
 //! # For a node
 //!
 //! [`Ledger`] implements the core's [`App`](quorate_pbft::app::App). Make it with
-//! [`Genesis::ledger`] from the ledger's genesis file (`Genesis::from_file`), or
+//! [`Genesis::ledger`] from the ledger's genesis file (`Genesis::from_file`; `quorate init` writes
+//! it to `private/ledger.json`, and `documents.state` of `node.toml` names it), or
 //! [`Ledger::default`] for a chain without one; its root must be the one that the chain's genesis
 //! document names. What the core hands back as outcomes of a block are leaves: read them with
 //! [`Outcome::from_leaf`], keep them as they are, and show them with [`outcome_inclusion`].
@@ -15,6 +16,8 @@
 //! consents and signatures as there is so far. [`Requests::signed`] gives the core's requests or
 //! says what is missing. The outcome that belongs to a request has its client and sequence.
 //!
+//! [`Scenario`] makes plausible traffic from a seed.
+//!
 //! # For whoever checks
 //!
 //! Paths are checked in `quorate_verifier::inclusion`, against the digest of a final header;
@@ -22,6 +25,7 @@
 //! [`Outcome`] and [`Entry`].
 
 mod audit;
+mod dry_run;
 mod entry;
 mod execute;
 mod genesis;
@@ -31,6 +35,7 @@ mod operation;
 mod outcome;
 mod prove;
 mod requests;
+mod scenario;
 mod state;
 mod tree;
 
@@ -49,4 +54,5 @@ pub use operation::{
 pub use outcome::{Assignment, Effect, Executed, Outcome, Reason, Rejection};
 pub use prove::{outcome_inclusion, request_inclusion, settlement_proof, submission_proof};
 pub use requests::{Draft, REQUESTS_MAX, RequestError, Requests};
+pub use scenario::{Proposal, Scenario, TRADERS_MAX};
 pub use state::{ENTRIES_MAX, HOLDERS_MAX};

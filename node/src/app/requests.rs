@@ -165,38 +165,39 @@ impl Requests {
     }
 
     /// Makes this client the sender of every request that has none, with sequences from `first`
-    /// on. To be done before anybody consents: a consent is bound to both.
+    /// on; answers how many. To be done before anybody consents: a consent is bound to both.
     ///
     /// # Errors
     /// [`RequestError::SequenceOverflow`].
-    pub fn assign(&mut self, client: &VoteKey, first: u64) -> Result<(), RequestError> {
-        let mut next = Some(first);
+    pub fn assign(&mut self, client: &VoteKey, first: u64) -> Result<usize, RequestError> {
+        let (mut next, mut count) = (Some(first), 0);
         for (index, draft) in self.requests.iter_mut().enumerate() {
             if draft.client.is_none() && draft.sequence.is_none() {
                 let sequence = next.ok_or(RequestError::SequenceOverflow(index))?;
                 draft.client = Some(KeyBytes(*client.as_bytes()));
                 draft.sequence = Some(sequence);
                 next = sequence.checked_add(1);
+                count += 1;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Adds a consent to the requests that `select` chooses. One by the same key is replaced.
+    /// Adds a consent to the requests that `select` chooses, by place and draft. One by the same key is replaced.
     ///
     /// # Errors
     /// [`RequestError`] names the request and what is in the way; the file is then as before.
     pub fn consent(
         &mut self,
         key: &SigningKey,
-        select: impl Fn(&Draft) -> bool,
+        select: impl Fn(usize, &Draft) -> bool,
     ) -> Result<usize, RequestError> {
         let chain = self.chain.ok_or(RequestError::NoChain)?;
         let public = KeyBytes(key.verifying_key().to_bytes());
         let mut requests = self.requests.clone();
         let mut count = 0;
         for (index, draft) in requests.iter_mut().enumerate() {
-            if !select(draft) {
+            if !select(index, draft) {
                 continue;
             }
             if draft.signature.is_some() {
@@ -359,7 +360,7 @@ impl Canonical for Requests {
 
 impl FileType for Requests {
     const KIND: Kind = Kind::Requests;
-    const MAX_BYTES: usize = 32 << 20;
+    const MAX_BYTES: usize = 16 << 20;
 }
 
 /// Serde of an optional `u64` as a decimal string.

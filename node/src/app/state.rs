@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_pbft::limits::SNAPSHOT_BYTES_MAX;
 use quorate_pbft::request::{ClientKey, LEAF_SALT_BYTES};
 use quorate_verifier::encoding::{Canonical, DecodeError, Reader};
 use quorate_verifier::merkle;
@@ -9,15 +10,18 @@ use quorate_verifier::primitives::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{Account, ClientRecord, Entry, EntryKey, Holding, Instrument, Meta};
-use super::names::{AccountId, Amount, InstrumentId};
+use super::names::{AccountId, Amount, InstrumentId, NAME_MAX_BYTES};
 use super::operation::{Kind, OptionTerms, Right};
 use super::outcome::{Reason, Rejection};
 use super::tree::{Tree, Version};
 
 /// Most accounts that hold or have written contracts of one series: an expiry touches all.
 pub const HOLDERS_MAX: usize = 4096;
-/// Most entries of a state.
-pub const ENTRIES_MAX: usize = 1 << 24;
+/// Most entries of a state: a snapshot of so many stays below what a replica takes from a peer.
+pub const ENTRIES_MAX: usize = 800_000;
+/// No entry with its salt is longer: an account of eight keys.
+pub(super) const ENTRY_MAX_BYTES: usize = LEAF_SALT_BYTES + 1 + 2 + NAME_MAX_BYTES + 2 + 8 * 32;
+const _: () = assert!((ENTRIES_MAX * ENTRY_MAX_BYTES) as u64 + 64 < SNAPSHOT_BYTES_MAX);
 /// Domain of the salts of the state's leaves; no tag of the claim has these bytes.
 pub(super) const SALT_DOMAIN: &[u8; 15] = b"quorate-ssalts1";
 
@@ -49,6 +53,17 @@ pub(super) struct State {
     before: BTreeMap<usize, Option<Slot>>,
     /// From which the salts of this block's changes come.
     salt: [u8; 32],
+    room: Room,
+}
+
+/// Entries that there may be: [`ENTRIES_MAX`], and fewer in a test.
+#[derive(Clone, Copy, Debug)]
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(ENTRIES_MAX)
+    }
 }
 
 impl State {
@@ -187,7 +202,7 @@ impl State {
 
     /// Every salt and entry in order, after their count as `u32`.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let count = u32::try_from(self.slots.len()).expect("at most 2^24 entries");
+        let count = u32::try_from(self.slots.len()).expect("at most 800,000 entries");
         out.extend_from_slice(&count.to_le_bytes());
         for slot in &self.slots {
             out.extend_from_slice(&slot.salt);
@@ -306,7 +321,7 @@ impl<'a> Draft<'a> {
         let key = entry.key();
         if self.get(&key).is_none() {
             self.added += 1;
-            if self.state.slots.len() + self.added > ENTRIES_MAX {
+            if self.state.slots.len() + self.added > self.state.room.0 {
                 return Err(Reason::StateFull.into());
             }
         }
@@ -435,4 +450,49 @@ pub(super) fn give(holding: &Holding, to: Amount, amount: Amount) -> Result<Amou
             .account(holding.account)
             .instrument(holding.instrument)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_verifier::message::Tag;
+
+    use super::super::operation::{KEYS_PER_ACCOUNT, KeyBytes};
+    use super::*;
+
+    fn account(name: &str, keys: u8) -> Entry {
+        Entry::Account(Account {
+            account: AccountId::new(name).expect("a name"),
+            keys: (0..keys).map(|i| KeyBytes([i; 32])).collect(),
+        })
+    }
+
+    #[test]
+    fn no_entry_is_longer_than_its_bound() {
+        let keys = u8::try_from(KEYS_PER_ACCOUNT).expect("eight");
+        let entry = account(&"x".repeat(NAME_MAX_BYTES), keys);
+        assert_eq!(LEAF_SALT_BYTES + entry.to_bytes().len(), ENTRY_MAX_BYTES);
+    }
+
+    #[test]
+    fn a_full_state_takes_no_new_entry_and_still_changes_old_ones() {
+        let mut state = State {
+            room: Room(2),
+            ..State::default()
+        };
+        state.set(account("a", 1));
+        let mut draft = Draft::new(&state);
+        assert_eq!(draft.put(account("b", 1)), Ok(()));
+        assert_eq!(draft.put(account("a", 2)), Ok(()));
+        assert_eq!(draft.put(account("c", 1)), Err(Reason::StateFull.into()));
+    }
+
+    #[test]
+    fn salts_have_a_domain_of_their_own() {
+        let domains = [SALT_DOMAIN, super::super::ledger::OUTCOME_SALT_DOMAIN];
+        assert_ne!(domains[0], domains[1]);
+        for domain in domains {
+            assert!(Tag::ALL.iter().all(|tag| tag.as_bytes() != domain));
+            assert_ne!(domain, b"quorate-psalts1", "the core's");
+        }
+    }
 }

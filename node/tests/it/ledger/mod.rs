@@ -1,8 +1,11 @@
 //! The settlement ledger.
 
 mod bench;
+mod books;
+mod conservation;
 mod decoding;
 mod proofs;
 mod requests;
 mod rules;
 mod snapshot;
+mod worlds;

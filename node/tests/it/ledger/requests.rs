@@ -18,7 +18,7 @@ fn drafted() -> Requests {
     file
 }
 
-fn is_trade(draft: &quorate_node::app::Draft) -> bool {
+fn is_trade(_: usize, draft: &quorate_node::app::Draft) -> bool {
     draft.operation.word() == "settle"
 }
 
@@ -70,7 +70,7 @@ fn what_is_missing_or_wrong_is_named() {
     ));
     assert_eq!(file.signed(&CHAIN), Err(missing(0, "client")));
     assert_eq!(
-        file.consent(&key("bob"), |_| true),
+        file.consent(&key("bob"), |_, _| true),
         Err(missing(0, "client"))
     );
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use quorate_node::app::{
-    AMOUNT_LIMIT, Approval, Assignment, Effect, Executed, KeyBytes, Kind, Operation, OptionTerms,
-    Outcome, Reason, Rejection, Right, SignatureBytes, Trade,
+    AMOUNT_LIMIT, Approval, Assignment, Effect, Executed, GenesisAccount, HOLDERS_MAX, KeyBytes,
+    Kind, Operation, OptionTerms, Outcome, Reason, Rejection, Right, SignatureBytes, Trade,
 };
 use quorate_pbft::app::App;
 use quorate_verifier::encoding::Canonical;
@@ -652,6 +652,62 @@ fn a_consent_holds_for_one_request_of_one_chain_only() {
     body.operation = trade("ACME", 1, "alice", "bob", 9);
     let edited = bench.raw(client("alice"), 1, body.to_bytes());
     assert_eq!(reason(&run(&mut other, edited)), Reason::ConsentSignature);
+}
+
+#[test]
+fn a_series_has_a_bounded_number_of_holders() {
+    let mut genesis = super::bench::genesis();
+    for i in 0..HOLDERS_MAX {
+        let name = format!("t{i}");
+        genesis.accounts.push(GenesisAccount {
+            account: account(&name),
+            keys: vec![public(&name)],
+        });
+    }
+    let mut bench = Bench::of(genesis.ledger().unwrap());
+    let room = HOLDERS_MAX as u64 - 1; // the writer is one
+    bench.ask("alice", transfer("ACME", "alice", "bob", 1), &[]);
+    let issue = Operation::Issue {
+        instrument: instrument("ACME"),
+        account: account("alice"),
+        amount: amount(1_000_000),
+    };
+    assert_eq!(bench.ask("bank", issue, &[]), AS_ASKED);
+    assert_eq!(
+        bench.ask("alice", write("alice", "ACME-C", room + 1), &[]),
+        AS_ASKED
+    );
+    let first = bench.sequence("alice");
+    let names: Vec<_> = (0..HOLDERS_MAX).map(|i| format!("t{i}")).collect();
+    let requests = (first..).zip(&names).map(|(sequence, name)| {
+        let asked = Asked {
+            carrier: "alice",
+            operation: transfer("ACME-C", "alice", name, 1),
+            consents: &[],
+        };
+        bench.request(&asked, sequence)
+    });
+    let (_, _, applied) = bench.block(requests.collect());
+    let results: Vec<_> = applied
+        .outcomes
+        .iter()
+        .map(|leaf| Outcome::from_leaf(leaf).unwrap().result)
+        .collect();
+    let (last, others) = results.split_last().unwrap();
+    assert!(others.iter().all(|result| *result == AS_ASKED));
+    assert_eq!(reason(last), Reason::TooManyHolders);
+    // A holder may get more; and the end of the series frees everybody's room at once.
+    assert_eq!(
+        bench.ask("alice", transfer("ACME-C", "alice", "t0", 1), &[]),
+        AS_ASKED
+    );
+    bench.header.time = time(EXPIRY_MS);
+    let expire = Operation::Expire {
+        instrument: instrument("ACME-C"),
+    };
+    let ended = bench.ask("t1", expire, &[]);
+    assert_eq!(ended, Executed::Done(Effect::Expired(amount(room + 1))));
+    assert_eq!(bench.has("t0", "ACME-C"), (0, 0, 0));
 }
 
 #[test]
