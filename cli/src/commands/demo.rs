@@ -36,7 +36,13 @@ pub(super) fn run() -> Result<Report, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let roster = Roster::new(machines.iter().map(Machine::entry).collect())
         .expect("fresh keys, names and ports are all different");
-    let founding = founding::make("demo", roster, &chain_args(), DevelopmentKeys::Accepted)?;
+    let founding = founding::make(
+        "demo",
+        roster,
+        &chain_args(),
+        None,
+        DevelopmentKeys::Accepted,
+    )?;
     let block = first_block(&founding.genesis)?;
     let signers: Vec<&SigningKey> = machines.iter().map(|machine| &machine.consensus).collect();
     let signed = sign(&block, &signers, &[0, 1, 3]);
@@ -88,6 +94,7 @@ fn chain_args() -> ChainArgs {
         block_interval_ms: 1000,
         trusting_period_days: 14,
         clock_drift_ms: 10_000,
+        ledger: None,
         state_root: None,
     }
 }

@@ -3,11 +3,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use quorate_node::app::Genesis as LedgerGenesis;
 use quorate_verifier::file::FileType;
 use quorate_verifier::founding::Founding;
 use quorate_verifier::genesis::{AcceptedKey, Genesis, KEYS_MAX, Limits, Parameters};
 use quorate_verifier::merkle;
-use quorate_verifier::primitives::TimeMs;
+use quorate_verifier::primitives::{Digest, TimeMs};
 use quorate_verifier::proof::{Origin, VerifyingKey};
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
@@ -17,7 +18,7 @@ use quorate_verifier::trust::{Cosigners, Policy, TrustAnchor};
 
 use crate::args::{ChainArgs, KeyArg};
 use crate::failure::{Failure, Role};
-use crate::files::{Access, NewDirectory};
+use crate::files::{Access, NewDirectory, Source};
 use crate::keys;
 use crate::output::Report;
 use crate::spoken::comparison_number;
@@ -34,6 +35,7 @@ pub(super) fn make(
     name: &str,
     roster: Roster,
     args: &ChainArgs,
+    ledger: Option<&LedgerGenesis>,
     development: DevelopmentKeys,
 ) -> Result<Founding, Failure> {
     let rule = QuorumRule::COMMIT;
@@ -51,7 +53,7 @@ pub(super) fn make(
             limits: Limits::DEFAULT,
         },
         validators: set.commitment(),
-        state_root: args.state_root.unwrap_or_else(|| merkle::root(&[])),
+        state_root: state_root(args, ledger)?,
     };
     let header = genesis
         .header()
@@ -80,6 +82,30 @@ pub(super) fn make(
     };
     founding.check().expect("documents made together agree");
     Ok(founding)
+}
+
+/// The first state that `--ledger` names.
+pub(super) fn given_ledger(args: &ChainArgs) -> Result<Option<LedgerGenesis>, Failure> {
+    let read = |source: &Source| source.document(Role::Given);
+    args.ledger.as_ref().map(read).transpose()
+}
+
+fn state_root(args: &ChainArgs, ledger: Option<&LedgerGenesis>) -> Result<Digest, Failure> {
+    match (ledger, args.state_root) {
+        (Some(ledger), _) => ledger
+            .state_root()
+            .map_err(|error| Failure::usage(format!("--ledger: {error}"))),
+        (None, given) => Ok(given.unwrap_or_else(|| merkle::root(&[]))),
+    }
+}
+
+/// Where the ledger's first state lies beside the founding documents, which do not contain it.
+pub(super) const LEDGER_FILE: &str = "private/ledger.json";
+
+/// Writes the ledger's first state, after [`write`].
+pub(super) fn write_ledger(dir: &NewDirectory, ledger: &LedgerGenesis) -> Result<(), Failure> {
+    let json = zeroize::Zeroizing::new(ledger.to_json() + "\n"); // its salt is in it
+    dir.file(LEDGER_FILE, json.as_bytes(), Access::Private)
 }
 
 fn make_set(roster: &Roster, args: &ChainArgs, rule: QuorumRule) -> Result<ValidatorSet, Failure> {

@@ -1,5 +1,6 @@
 //! `quorate genesis` and `quorate genesis check`.
 
+use quorate_node::app::Genesis as LedgerGenesis;
 use quorate_verifier::encoding::DecodeError;
 use quorate_verifier::file::FileType;
 use quorate_verifier::founding::Founding;
@@ -37,8 +38,12 @@ fn make(args: &MakeArgs) -> Result<Report, Failure> {
         true => DevelopmentKeys::Accepted,
         false => DevelopmentKeys::Refused,
     };
-    let founding = founding::make(name, roster, &args.chain, development)?;
+    let ledger = founding::given_ledger(&args.chain)?;
+    let founding = founding::make(name, roster, &args.chain, ledger.as_ref(), development)?;
     founding::write(&dir, &founding)?;
+    if let Some(ledger) = &ledger {
+        founding::write_ledger(&dir, ledger)?;
+    }
     dir.directory("private/bundles", Access::Private)?;
     for entry in founding.roster.entries() {
         let bundle = seal::seal(&founding, &entry.network_key);
@@ -60,6 +65,13 @@ fn make(args: &MakeArgs) -> Result<Report, Failure> {
             format!("{out}/private/bundles, one for each machine"),
         );
     founding::warn(&mut report, set, &anchor.keys);
+    if ledger.is_some() {
+        report.fact("ledger", format!("{out}/{}", founding::LEDGER_FILE));
+        report.warn(
+            "the ledger's first state is not in the bundles: send it to every machine, over a \
+             channel that keeps its balances private; `genesis check --ledger` checks it",
+        );
+    }
     report.next(
         "send each machine its bundle; its owner runs `quorate bundle open`, and all members \
          compare the bundle number by telephone",
@@ -76,6 +88,11 @@ fn check(args: &GenesisCheckArgs) -> Result<Report, Failure> {
     let anchor: TrustAnchor = args.anchor.document(Role::Judged)?;
     let genesis: Option<Genesis> = args
         .genesis
+        .as_ref()
+        .map(|source| source.document(Role::Judged))
+        .transpose()?;
+    let ledger: Option<LedgerGenesis> = args
+        .ledger
         .as_ref()
         .map(|source| source.document(Role::Judged))
         .transpose()?;
@@ -97,6 +114,7 @@ fn check(args: &GenesisCheckArgs) -> Result<Report, Failure> {
     check_set(&mut report, &anchor, &set);
     check_membership(&mut report, &set, &mine);
     check_genesis(&mut report, &anchor, &set, genesis.as_ref());
+    check_ledger(&mut report, genesis.as_ref(), ledger.as_ref());
     judge(&mut report, &set, args.accept_unprovable);
     founding::warn(&mut report, &set, &anchor.keys);
     report
@@ -187,6 +205,28 @@ fn check_genesis(
             report.skip(name, later);
         }
     }
+}
+
+fn check_ledger(report: &mut Report, genesis: Option<&Genesis>, ledger: Option<&LedgerGenesis>) {
+    let (Some(genesis), Some(ledger)) = (genesis, ledger) else {
+        report.skip(
+            "state root",
+            "needs --ledger, the state before the first block, and --genesis",
+        );
+        return;
+    };
+    let outcome = match ledger.state_root() {
+        Ok(root) if root == genesis.state_root => Ok(format!(
+            "the ledger's first state, {} accounts, is the one that the genesis document names",
+            ledger.accounts.len()
+        )),
+        Ok(root) => Err(format!(
+            "the ledger's first state has root {root}, the genesis document names {}",
+            genesis.state_root
+        )),
+        Err(error) => Err(error.to_string()),
+    };
+    report.check("state root", outcome);
 }
 
 /// A failed check is invalid; documents that agree but cannot keep the promise of proofs are

@@ -1,6 +1,10 @@
 //! `quorate init`: a whole network on one host.
 
-use quorate_verifier::primitives::{ChainId, Power};
+use quorate_node::app::{
+    AccountId, Amount, Genesis, GenesisAccount, GenesisHolding, GenesisInstrument, InstrumentId,
+    KeyBytes, Kind, OptionTerms, Right, SaltBytes,
+};
+use quorate_verifier::primitives::{ChainId, Power, TimeMs};
 use quorate_verifier::roster::{Address, MachineName, Roster, RosterEntry};
 
 use super::founding::{self, DevelopmentKeys};
@@ -23,11 +27,28 @@ pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let roster = Roster::new(machines.iter().map(Machine::entry).collect())
         .expect("fresh keys, names and ports are all different");
-    let founding = founding::make(&args.name, roster, &args.chain, DevelopmentKeys::Accepted)?;
+    let (ledger, clients) = ledger(args)?;
+    let development = DevelopmentKeys::Accepted;
+    let founding = founding::make(
+        &args.name,
+        roster,
+        &args.chain,
+        ledger.as_ref(),
+        development,
+    )?;
     founding::write(&dir, &founding)?;
+    if let Some(ledger) = &ledger {
+        founding::write_ledger(&dir, ledger)?;
+    }
     dir.directory("nodes", Access::Private)?;
     for machine in &machines {
-        machine.write(&dir, &founding.anchor.header.chain_id)?;
+        machine.write(&dir, &founding.anchor.header.chain_id, ledger.is_some())?;
+    }
+    if !clients.is_empty() {
+        dir.directory("clients", Access::Private)?;
+    }
+    for (name, key) in &clients {
+        write_key(&dir, &format!("clients/{name}"), key)?;
     }
     dir.finish()?;
 
@@ -38,6 +59,14 @@ pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
     );
     let mut report = Report::new(Verdict::Done, summary);
     founding::describe(&mut report, &founding);
+    if ledger.is_some() {
+        let file = args.dir.join(founding::LEDGER_FILE);
+        report.fact("ledger", file.display().to_string());
+    }
+    if !clients.is_empty() {
+        let names: Vec<_> = clients.iter().map(|(name, _)| *name).collect();
+        report.fact("accounts with keys in clients/", names.join(", "));
+    }
     founding::warn(&mut report, &founding.set, &founding.anchor.keys);
     report.warn("all secret keys are on this host and not encrypted: for development only");
     report.next(format!(
@@ -45,6 +74,99 @@ pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
         args.dir.display()
     ));
     Ok(report)
+}
+
+/// An account's name and key.
+type ClientOf = (&'static str, ed25519_dalek::SigningKey);
+
+/// The first state that was asked for; by default a small one whose keys are made here.
+fn ledger(args: &InitArgs) -> Result<(Option<Genesis>, Vec<ClientOf>), Failure> {
+    if args.chain.ledger.is_some() || args.chain.state_root.is_some() {
+        return Ok((founding::given_ledger(&args.chain)?, Vec::new()));
+    }
+    let make = |name| Ok((name, keys::generate()?));
+    let clients = ["operator", "bank", "alice", "bob"]
+        .map(make)
+        .into_iter()
+        .collect::<Result<Vec<ClientOf>, Failure>>()?;
+    Ok((Some(small_ledger(&clients, keys::random()?)), clients))
+}
+
+/// Two traders with money and shares, a bank that issues both, an operator, a call and a put that
+/// expire with the year 2099.
+fn small_ledger(clients: &[ClientOf], salt: [u8; 32]) -> Genesis {
+    let account = |name: &str| AccountId::new(name).expect("a good name");
+    let instrument = |name: &str| InstrumentId::new(name).expect("a good name");
+    let amount = |units| Amount::new(units).expect("below 2^60");
+    let issuer = account("bank");
+    let option = |right| {
+        Kind::Option(OptionTerms {
+            right,
+            underlying: instrument("ACME"),
+            currency: instrument("EUR"),
+            strike: amount(10_000),
+            lot: amount(100),
+            expiry: TimeMs::new(4_102_444_799_000).expect("before the year 10000"),
+        })
+    };
+    let listed = |name: &str, kind| GenesisInstrument {
+        instrument: instrument(name),
+        kind,
+    };
+    let holding = |name: &str, of: &str, units| GenesisHolding {
+        account: account(name),
+        instrument: instrument(of),
+        amount: amount(units),
+    };
+    let opened = clients.iter().map(|(name, key)| GenesisAccount {
+        account: account(name),
+        keys: vec![KeyBytes(*keys::public(key).as_bytes())],
+    });
+    Genesis {
+        salt: Some(SaltBytes(salt)),
+        operator: account("operator"),
+        accounts: opened.collect(),
+        instruments: vec![
+            listed(
+                "EUR",
+                Kind::Money {
+                    issuer,
+                    decimals: 2,
+                },
+            ),
+            listed(
+                "ACME",
+                Kind::Asset {
+                    issuer,
+                    decimals: 0,
+                },
+            ),
+            listed("ACME-C-100", option(Right::Call)),
+            listed("ACME-P-100", option(Right::Put)),
+        ],
+        holdings: vec![
+            holding("alice", "EUR", 100_000_000),
+            holding("alice", "ACME", 10_000),
+            holding("bob", "EUR", 100_000_000),
+            holding("bob", "ACME", 10_000),
+        ],
+    }
+}
+
+/// A secret key that is not encrypted, with its public half beside it.
+fn write_key(
+    dir: &NewDirectory,
+    place: &str,
+    key: &ed25519_dalek::SigningKey,
+) -> Result<(), Failure> {
+    let pem = keys::secret_pem(key, None)?;
+    dir.file(&format!("{place}.pem"), pem.as_bytes(), Access::Private)?;
+    let public = keys::public_pem(&keys::public(key));
+    dir.file(
+        &format!("{place}.pem.pub"),
+        public.as_bytes(),
+        Access::Public,
+    )
 }
 
 /// Keys and address of one node.
@@ -75,24 +197,13 @@ impl Machine {
         }
     }
 
-    fn write(&self, dir: &NewDirectory, chain: &ChainId) -> Result<(), Failure> {
+    fn write(&self, dir: &NewDirectory, chain: &ChainId, has_ledger: bool) -> Result<(), Failure> {
         let home = format!("nodes/{}", self.name);
         dir.directory(&home, Access::Private)?;
         for (name, key) in [("consensus", &self.consensus), ("network", &self.network)] {
-            let pem = keys::secret_pem(key, None)?;
-            dir.file(
-                &format!("{home}/{name}.pem"),
-                pem.as_bytes(),
-                Access::Private,
-            )?;
-            let public = keys::public_pem(&keys::public(key));
-            dir.file(
-                &format!("{home}/{name}.pem.pub"),
-                public.as_bytes(),
-                Access::Public,
-            )?;
+            write_key(dir, &format!("{home}/{name}"), key)?;
         }
-        let config = self.configuration(chain);
+        let config = self.configuration(chain, has_ledger);
         dir.file(
             &format!("{home}/node.toml"),
             config.as_bytes(),
@@ -101,7 +212,12 @@ impl Machine {
     }
 
     /// Every value is of a small alphabet (chain id, name, address), so none needs escaping.
-    fn configuration(&self, chain: &ChainId) -> String {
+    fn configuration(&self, chain: &ChainId, has_ledger: bool) -> String {
+        let state = if has_ledger {
+            format!("state = \"../../{}\"\n", founding::LEDGER_FILE)
+        } else {
+            String::new()
+        };
         format!(
             "# Configuration of one node. Paths are relative to this file.\n\
              name = \"{name}\"\n\
@@ -118,7 +234,8 @@ impl Machine {
              anchor = \"../../public/trust-anchor.json\"\n\
              policy = \"../../public/policy.json\"\n\
              set = \"../../private/validator-set.json\"\n\
-             roster = \"../../private/roster.json\"\n",
+             roster = \"../../private/roster.json\"\n\
+             {state}",
             name = self.name,
             address = self.address,
         )

@@ -3,6 +3,7 @@
 //! Secrets are never printed: of a secret key only its public half, of a set's salt only that
 //! there is one.
 
+use quorate_node::app::{Genesis as LedgerGenesis, Requests};
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::bundle::Bundle;
 use quorate_verifier::certificate::{CommitCertificate, SignedHeader};
@@ -10,6 +11,7 @@ use quorate_verifier::encoding::{DecodeError, Kind, MAGIC, scalar_to_bytes};
 use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::Header;
+use quorate_verifier::inclusion::{SettlementProof, StateProof, SubmissionProof};
 use quorate_verifier::json;
 use quorate_verifier::light_client::{ClientState, Fork, Update};
 use quorate_verifier::proof::VerifyingKey;
@@ -192,6 +194,32 @@ const KINDS: &[Inspector] = &[
     inspector::<CommitCertificate>(Privacy::Private("names the signers"), |bytes| {
         see::<CommitCertificate>(bytes, |c| vec![("signers", c.votes().len().into())])
     }),
+    inspector::<Requests>(
+        Privacy::Private("what is asked, before it is asked"),
+        |bytes| see::<Requests>(bytes, |r| vec![("count", r.requests.len().into())]),
+    ),
+    inspector::<LedgerGenesis>(
+        Privacy::Private("balances, and the salt that hides them"),
+        ledger_genesis,
+    ),
+    inspector::<SubmissionProof>(Privacy::Private("shows a request"), |bytes| {
+        see::<SubmissionProof>(bytes, |p| {
+            vec![("header digest", p.header.digest().to_string().into())]
+        })
+    }),
+    inspector::<SettlementProof>(
+        Privacy::Private("shows a request and its outcome"),
+        |bytes| {
+            see::<SettlementProof>(bytes, |p| {
+                vec![("header digest", p.next.digest().to_string().into())]
+            })
+        },
+    ),
+    inspector::<StateProof>(Privacy::Private("shows an entry of the state"), |bytes| {
+        see::<StateProof>(bytes, |p| {
+            vec![("header digest", p.header.digest().to_string().into())]
+        })
+    }),
 ];
 
 /// No file that this program knows is longer; JSON may take eight times as much as binary.
@@ -306,6 +334,20 @@ fn drop_member(members: &mut Members, name: &str) {
         }
         member != name
     });
+}
+
+/// A salt stays where it is; whether there is one is told.
+fn ledger_genesis(bytes: &[u8]) -> Result<Look, DecodeError> {
+    let mut look = see::<LedgerGenesis>(bytes, |genesis| {
+        let root = genesis.state_root().ok().map(|root| root.to_string());
+        vec![
+            ("state root", root.into()),
+            ("accounts", genesis.accounts.len().into()),
+            ("salted", genesis.salt.is_some().into()),
+        ]
+    })?;
+    drop_member(&mut look.members, "salt");
+    Ok(look)
 }
 
 fn validator_set(bytes: &[u8]) -> Result<Look, DecodeError> {

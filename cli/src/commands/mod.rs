@@ -12,6 +12,7 @@ mod init;
 mod inspect;
 mod keygen;
 mod keys;
+mod ledger;
 mod light_client;
 mod prove;
 mod setup;
@@ -69,6 +70,7 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Bench(BenchCommand::Prove(args)) => bench::prove(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Keys(command) => keys::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

@@ -78,6 +78,7 @@ fn no_command_takes_a_bad_file_for_a_good_one() {
         sandbox.write("file", bytes);
         for line in [
             "inspect file".to_string(),
+            "ledger show file".to_string(),
             format!("certificate check file --set good-set {chain}"),
             format!("certificate check good-set --set file {chain}"),
             "genesis check --set file --anchor file --key file".to_string(),

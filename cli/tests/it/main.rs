@@ -13,5 +13,6 @@ mod hostile;
 mod inspect;
 mod keygen;
 mod keys;
+mod ledger;
 mod prove;
 mod support;
