@@ -326,7 +326,10 @@ impl<A: App> Chain<A> {
     ) -> Result<(), Refusal> {
         let payload = block.payload();
         let limits = self.tip.parameters.limits;
-        let above = |count: usize, limit: u32| u32::try_from(count).map_or(true, |c| c > limit);
+        let unlimited = build.lacks(Defect::LimitsUnchecked);
+        let above = |count: usize, limit: u32| {
+            !unlimited && u32::try_from(count).map_or(true, |count| count > limit)
+        };
         if above(payload.requests.len(), limits.block_requests) {
             return Err(Refusal::Limit("requests"));
         }

@@ -101,6 +101,16 @@ pub enum Defect {
     SnapshotUnbounded,
     /// A peer that serves a snapshot is waited for, for ever.
     SnapshotPatience,
+    /// A primary is waited for, for ever.
+    NoTimeout,
+    /// Who is behind is not served blocks.
+    NothingServed,
+    /// A request that waits already is passed on again.
+    RequestsEchoed,
+    /// Limits of requests and payloads are not checked.
+    LimitsUnchecked,
+    /// A peer is believed to be as far as it ever said.
+    HeightsOnlyGrow,
     /// A disk error is retried, and the vote sent.
     DiskErrorIgnored,
 }

@@ -1,18 +1,22 @@
 //! Proof that a validator is faulty: `docs/consensus.md#evidence`.
 
 use quorate_verifier::certificate::CommitVote;
-use quorate_verifier::encoding::{Canonical, DecodeError, Reader};
+use quorate_verifier::encoding::{Canonical, DecodeError, Kind, Reader};
+use quorate_verifier::file::FileType;
 use quorate_verifier::header::Header;
-use quorate_verifier::primitives::Digest;
+use quorate_verifier::json;
+use quorate_verifier::primitives::{Digest, Height, View};
 use quorate_verifier::set::ValidatorSet;
 use quorate_verifier::signature::{Signature, VoteKey};
+use serde::{Deserialize, Serialize};
 
 use crate::ballot::{Ballot, Choice, Slot, Step, read_claim, write_claim};
 use crate::block::FinalBlock;
 use crate::scheme::Scheme;
 
 /// Two signatures by one validator in one slot. It names a signer: for operators only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "DoubleVoteJson", into = "DoubleVoteJson")]
 pub struct DoubleVote {
     /// Whose key.
     pub key: VoteKey,
@@ -146,5 +150,183 @@ impl Canonical for DoubleVote {
             second,
             headers,
         })
+    }
+}
+
+impl FileType for DoubleVote {
+    const KIND: Kind = Kind::DoubleVote;
+    // Key, slot, two sides with a claim each, two headers.
+    const MAX_BYTES: usize = 32 + 17 + 2 * (1 + 8 + 32 + 64) + 1 + 2 * Header::MAX_BYTES;
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DoubleVoteJson {
+    #[serde(with = "json::hex_bytes")]
+    key: [u8; 32],
+    height: Height,
+    view: View,
+    step: StepJson,
+    first: SideJson,
+    second: SideJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers: Option<Box<(Header, Header)>>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StepJson {
+    ViewChange,
+    PrePrepare,
+    Prepare,
+    Commit,
+}
+
+/// A block; or, in a view change, what was claimed to be prepared, if anything.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SideJson {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepared: Option<PreparedJson>,
+    #[serde(with = "json::hex_bytes")]
+    signature: [u8; 64],
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreparedJson {
+    view: View,
+    block: Digest,
+}
+
+impl From<DoubleVote> for DoubleVoteJson {
+    fn from(vote: DoubleVote) -> Self {
+        let Slot { height, view, step } = vote.slot;
+        Self {
+            key: *vote.key.as_bytes(),
+            height,
+            view,
+            step: match step {
+                Step::ViewChange => StepJson::ViewChange,
+                Step::PrePrepare => StepJson::PrePrepare,
+                Step::Prepare => StepJson::Prepare,
+                Step::Commit => StepJson::Commit,
+            },
+            first: SideJson::from(vote.first),
+            second: SideJson::from(vote.second),
+            headers: vote.headers,
+        }
+    }
+}
+
+impl TryFrom<DoubleVoteJson> for DoubleVote {
+    type Error = String;
+
+    fn try_from(json: DoubleVoteJson) -> Result<Self, String> {
+        let step = match json.step {
+            StepJson::ViewChange => Step::ViewChange,
+            StepJson::PrePrepare => Step::PrePrepare,
+            StepJson::Prepare => Step::Prepare,
+            StepJson::Commit => Step::Commit,
+        };
+        let (height, view) = (json.height, json.view);
+        Ok(Self {
+            key: VoteKey::from_bytes(&json.key).map_err(|e| e.to_string())?,
+            slot: Slot { height, view, step },
+            first: json.first.of(step)?,
+            second: json.second.of(step)?,
+            headers: json.headers,
+        })
+    }
+}
+
+impl From<(Choice, Signature)> for SideJson {
+    fn from((choice, signature): (Choice, Signature)) -> Self {
+        let (block, prepared) = match choice {
+            Choice::Block(block) => (Some(block), None),
+            Choice::Claim(claim) => (
+                None,
+                claim.map(|(view, block)| PreparedJson { view, block }),
+            ),
+        };
+        Self {
+            block,
+            prepared,
+            signature: *signature.as_bytes(),
+        }
+    }
+}
+
+impl SideJson {
+    fn of(self, step: Step) -> Result<(Choice, Signature), String> {
+        let choice = match (step, self.block, self.prepared) {
+            (Step::ViewChange, None, claim) => Choice::Claim(claim.map(|c| (c.view, c.block))),
+            (Step::ViewChange, Some(_), _) => {
+                return Err("a view change names no block of its own".into());
+            }
+            (_, Some(block), None) => Choice::Block(block),
+            _ => return Err("a vote names a block and claims nothing".into()),
+        };
+        Ok((choice, Signature::from_bytes(self.signature)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheme::Ed25519;
+    use crate::sim::keys::{Crypto, KeyId, public};
+
+    fn double(step: Step) -> DoubleVote {
+        let chain = Digest::from_bytes([3; 32]);
+        let slot = Slot {
+            height: Height::new(1 << 40),
+            view: View::new(2),
+            step,
+        };
+        let block = |byte| Choice::Block(Digest::from_bytes([byte; 32]));
+        let choices = match step {
+            Step::ViewChange => [
+                Choice::Claim(None),
+                Choice::Claim(Some((View::FIRST, Digest::from_bytes([9; 32])))),
+            ],
+            _ => [block(1), block(2)],
+        };
+        let [first, second] = choices.map(|choice| {
+            let bytes = Ballot { slot, choice }.signed_bytes(&chain);
+            (choice, Ed25519.sign(KeyId(1), &bytes))
+        });
+        DoubleVote {
+            key: public(KeyId(1)).clone(),
+            slot,
+            first,
+            second,
+            headers: None,
+        }
+    }
+
+    #[test]
+    fn both_forms_of_the_file_hold_the_same() {
+        for step in [Step::ViewChange, Step::PrePrepare, Step::Prepare] {
+            let vote = double(step);
+            assert_eq!(DoubleVote::from_file(&vote.to_file()).as_ref(), Ok(&vote));
+            let json = vote.to_json();
+            assert_eq!(DoubleVote::from_file(json.as_bytes()).as_ref(), Ok(&vote));
+            assert_eq!(vote.check(&Ed25519, &Digest::from_bytes([3; 32])), Ok(()));
+            let other = vote.check(&Ed25519, &Digest::ZERO);
+            assert_eq!(other, Err(EvidenceError::Signature));
+        }
+    }
+
+    #[test]
+    fn json_of_another_shape_is_refused() {
+        let json = double(Step::Prepare).to_json();
+        let wrong = json.replace("\"prepare\"", "\"view-change\"");
+        assert!(DoubleVote::from_file(wrong.as_bytes()).is_err());
+        let wrong = double(Step::ViewChange).to_json();
+        let wrong = wrong.replace("\"view-change\"", "\"prepare\"");
+        assert!(DoubleVote::from_file(wrong.as_bytes()).is_err());
     }
 }

@@ -27,7 +27,7 @@ pub enum Record {
     },
     /// A final block.
     Final(Arc<FinalBlock>),
-    /// Proof of a double vote.
+    /// Proof of a double vote: to be kept when the votes of its height are forgotten.
     Evidence(Arc<DoubleVote>),
     /// An opened validator set: the chain cannot be followed past its first height without it.
     Set(Arc<ValidatorSet>),

@@ -304,6 +304,9 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     /// `docs/consensus.md#request`.
     fn on_request(&mut self, from: Option<Peer>, request: Arc<Request>) {
         match self.check_request(&request) {
+            Ok(Kept::Known) if from.is_none() && self.build.lacks(Defect::RequestsEchoed) => {
+                self.send(Recipients::All, Message::Request(request));
+            }
             Ok(Kept::Known) => {}
             Ok(Kept::New) => {
                 self.pool

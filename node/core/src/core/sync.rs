@@ -120,7 +120,8 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     pub(super) fn on_status(&mut self, from: Peer, height: Height, header: Digest) {
         // A peer that says less than before has lost its blocks: what it said last counts.
         let peer = self.peers.entry(from).or_default();
-        if peer.height.is_some_and(|known| known > height) {
+        let less = peer.height.is_some_and(|known| known > height);
+        if less && !self.build.lacks(Defect::HeightsOnlyGrow) {
             peer.height = Some(height);
         }
         self.note_height(from, height);
@@ -144,7 +145,8 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
 
     /// Answers a peer that is behind, not too often.
     pub(super) fn serve(&mut self, to: Peer, from: Height) {
-        if from >= self.round.height || from == Height::GENESIS {
+        let known = from < self.round.height && from != Height::GENESIS;
+        if !known || self.build.lacks(Defect::NothingServed) {
             return;
         }
         let now = self.now.tick;

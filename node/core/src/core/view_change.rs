@@ -54,6 +54,9 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     /// `docs/consensus.md#timeout`.
     pub(super) fn try_time_out(&mut self) -> bool {
         self.start_timer();
+        if self.build.lacks(Defect::NoTimeout) {
+            return false;
+        }
         let over = self
             .deadline()
             .is_some_and(|deadline| self.now.tick >= deadline);

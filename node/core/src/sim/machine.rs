@@ -151,9 +151,10 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             let adopted = chain.adopt(&self.crypto, &self.build, &snapshot);
             adopted.expect("a snapshot that was adopted once proves itself again");
         }
-        let mut finals = BTreeMap::new();
+        let (mut finals, mut evidence) = (BTreeMap::new(), Vec::new());
         for record in stored.records {
             match record {
+                Record::Evidence(_) => evidence.push(record),
                 Record::Final(block) if block.block.height() == chain.next_height() => {
                     chain.execute(&self.crypto, &self.build, &block);
                     finals.insert(block.block.height(), block);
@@ -167,7 +168,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
         });
         let durable = durable.collect();
         let memory = Memory {
-            records: written.records,
+            records: [written.records, evidence].concat(),
             mark: self.mark,
             rejoin: self.wiped,
         };
@@ -276,7 +277,8 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                         running.chain.insert(block.block.height(), block.clone());
                         &mut running.blocks
                     }
-                    Record::Set(_) => &mut running.blocks,
+                    // Votes are forgotten with their heights, these are not.
+                    Record::Set(_) | Record::Evidence(_) => &mut running.blocks,
                     _ => &mut running.votes,
                 };
                 let result = log.append(&mut self.disk, &record, sync_directory);

@@ -15,6 +15,7 @@ mod oracle;
 mod rng;
 mod setup;
 mod trace;
+pub mod twins;
 mod workload;
 mod world;
 

@@ -38,6 +38,8 @@ pub struct Network {
     pub weather: Weather,
     nodes: usize,
     closed: Vec<bool>,
+    /// What each direction of each link takes longer than the weather says, in ms.
+    longer: Vec<u64>,
 }
 
 impl Network {
@@ -46,6 +48,7 @@ impl Network {
             weather,
             nodes,
             closed: vec![false; nodes * nodes],
+            longer: vec![0; nodes * nodes],
         }
     }
 
@@ -57,6 +60,21 @@ impl Network {
     /// Closes or opens one direction of one link.
     pub fn set_open(&mut self, from: usize, to: usize, open: bool) {
         self.closed[from * self.nodes + to] = !open;
+    }
+
+    /// Makes one direction of one link slower, in ms.
+    pub fn slow(&mut self, from: usize, to: usize, ms: u64) {
+        self.longer[from * self.nodes + to] = ms;
+    }
+
+    /// Leaves each node the link to the next one only.
+    pub fn one_way_ring(&mut self) {
+        let count = self.nodes;
+        for from in 0..count {
+            for to in 0..count {
+                self.set_open(from, to, to == (from + 1) % count);
+            }
+        }
     }
 
     /// Opens every link.
@@ -102,13 +120,14 @@ impl Network {
         if !self.is_open(from, to) || rng.chance(weather.loss) {
             return [None; 2];
         }
+        let longer = self.longer[from * self.nodes + to];
         let mut delay = || {
             let late = if rng.chance(weather.stragglers) {
                 rng.below(STRAGGLE_MS)
             } else {
                 0
             };
-            rng.between(weather.delay_min_ms, weather.delay_max_ms) + late
+            rng.between(weather.delay_min_ms, weather.delay_max_ms) + late + longer
         };
         let first = delay();
         let second = delay();

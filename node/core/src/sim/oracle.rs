@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use quorate_verifier::certificate::CommitCertificate;
 use quorate_verifier::primitives::Digest;
 
 use super::keys::{Crypto, KeyId, public};
 use super::workload::Workload;
 use crate::app::App;
 use crate::ballot::{Ballot, Choice, Slot};
+use crate::block::{Block, FinalBlock};
 use crate::chain::Chain;
 use crate::core::{Decision, Halt, Held};
 use crate::evidence::DoubleVote;
@@ -155,6 +157,8 @@ pub(crate) struct Oracle<C, A> {
     sequences: BTreeMap<ClientKey, u64>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) evidence: Vec<(usize, Arc<DoubleVote>)>,
+    /// Votes in each node's closed certificate of each height.
+    pub(crate) sealed_votes: BTreeMap<(usize, u64), usize>,
 }
 
 impl<C: Crypto, A: App + Clone> Oracle<C, A> {
@@ -170,6 +174,7 @@ impl<C: Crypto, A: App + Clone> Oracle<C, A> {
             sequences: BTreeMap::new(),
             violations: Vec::new(),
             evidence: Vec::new(),
+            sealed_votes: BTreeMap::new(),
         }
     }
 
@@ -260,58 +265,65 @@ impl<C: Crypto, A: App + Clone> Oracle<C, A> {
         }
     }
 
-    /// Distinct members of the set that the parent names hold more than two thirds, by names,
-    /// powers and signatures recomputed here.
     fn check_certificate(&mut self, node: usize, decision: &Decision) {
-        let (block, certificate) = (&decision.block.block, &decision.block.certificate);
-        let height = block.height().get();
-        let why = (|| {
-            if certificate.block() != block.header().digest() {
-                return Some("it is for another block");
-            }
-            let place = usize::try_from(height - 1).expect("few heights");
-            let set = match place.checked_sub(1) {
-                None => self.genesis.tip().set.clone(),
-                Some(parent) => self.decided.get(parent)?.1.tip.set.clone(),
-            };
-            if set.commitment() != block.header().validators {
-                return Some("the header names another set");
-            }
-            let (mut signed, mut total) = (0u64, 0u64);
-            for (index, member) in (0u16..).zip(set.validators()) {
-                total += member.power.get();
-                let of: Vec<_> = certificate
-                    .votes()
-                    .iter()
-                    .filter(|v| v.index == index)
-                    .collect();
-                match of[..] {
-                    [] => continue,
-                    [vote] => {
-                        let bytes = certificate.message();
-                        if !self
-                            .crypto
-                            .verify(&member.key, bytes.as_bytes(), &vote.signature)
-                        {
-                            return Some("a signature does not hold");
-                        }
-                        signed += member.power.get();
-                    }
-                    _ => return Some("a signer is counted twice"),
-                }
-            }
-            let strangers = certificate
-                .votes()
-                .iter()
-                .any(|v| usize::from(v.index) >= set.count());
-            if strangers {
-                return Some("a stranger signs");
-            }
-            (3 * signed <= 2 * total).then_some("the power is not above two thirds")
-        })();
-        if let Some(why) = why {
+        let FinalBlock { block, certificate } = &*decision.block;
+        if let Some(why) = self.fault_of(block, certificate) {
+            let height = block.height().get();
             self.violated(Violation::Certificate { node, height, why });
         }
+    }
+
+    /// A node closes a height's certificate, with the votes that came late.
+    pub(crate) fn sealed(&mut self, node: usize, height: u64, certificate: &CommitCertificate) {
+        let place = usize::try_from(height - 1).expect("few heights");
+        let Some((_, first)) = self.decided.get(place) else {
+            return;
+        };
+        let block = first.block.block.clone();
+        if let Some(why) = self.fault_of(&block, certificate) {
+            self.violated(Violation::Certificate { node, height, why });
+        }
+        let votes = certificate.votes().len();
+        self.sealed_votes.insert((node, height), votes);
+    }
+
+    /// Distinct members of the set that the parent names hold more than two thirds, by names,
+    /// powers and signatures recomputed here.
+    fn fault_of(&self, block: &Block, certificate: &CommitCertificate) -> Option<&'static str> {
+        if certificate.block() != block.header().digest() {
+            return Some("it is for another block");
+        }
+        let place = usize::try_from(block.height().get() - 1).expect("few heights");
+        let set = match place.checked_sub(1) {
+            None => self.genesis.tip().set.clone(),
+            Some(parent) => self.decided.get(parent)?.1.tip.set.clone(),
+        };
+        if set.commitment() != block.header().validators {
+            return Some("the header names another set");
+        }
+        let (mut signed, mut total) = (0u64, 0u64);
+        for (index, member) in (0u16..).zip(set.validators()) {
+            total += member.power.get();
+            let votes = certificate.votes().iter();
+            let of: Vec<_> = votes.filter(|v| v.index == index).collect();
+            match of[..] {
+                [] => continue,
+                [vote] => {
+                    let message = certificate.message();
+                    let bytes = message.as_bytes();
+                    if !self.crypto.verify(&member.key, bytes, &vote.signature) {
+                        return Some("a signature does not hold");
+                    }
+                    signed += member.power.get();
+                }
+                _ => return Some("a signer is counted twice"),
+            }
+        }
+        let mut votes = certificate.votes().iter();
+        if votes.any(|v| usize::from(v.index) >= set.count()) {
+            return Some("a stranger signs");
+        }
+        (3 * signed <= 2 * total).then_some("the power is not above two thirds")
     }
 
     /// Rules of a header and its requests, when its height is first decided.

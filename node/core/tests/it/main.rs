@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod broken;
+mod codec;
+mod docs;
+mod log;
 mod scenarios;
 mod seeds;
+mod twins;

@@ -12,7 +12,7 @@ fn all_good(seeds: std::ops::Range<u64>, options: Options) {
         let report = simulate(&Options { seed, ..options });
         assert!(
             report.is_good(),
-            "seed {seed} with {:?} (cargo run --release -p quorate-pbft --example simulate -- --seed {seed}): {:?}",
+            "seed {seed} with {:?} (quorate simulate --seed {seed}): {:?}",
             report.liars,
             report.violations
         );
@@ -51,6 +51,29 @@ fn a_seed_is_the_whole_world() {
         };
         assert_eq!(simulate(&options), simulate(&options), "seed {seed}");
     }
+}
+
+/// Whatever builds and runs them, worlds are the same. A change of protocol or simulator changes
+/// the traces; a change of compiler, processor or build does not.
+#[test]
+fn traces_are_the_same_everywhere() {
+    let traces = [0, 1, 2, 16, u64::MAX].map(|seed| {
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        simulate(&options).trace.to_string()
+    });
+    assert_eq!(
+        traces,
+        [
+            "545d93327921fbb3f3abf735b4c10130",
+            "51e5377a0c411c1b9bf5e55372b79815",
+            "f4b2f39de374b40f991c1d5a1d983cad",
+            "22be7e4ab85f1067d997fc74f0aa8f0f",
+            "29e54b4e8e2fdf8cb0635bf6f7d96cef",
+        ]
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quorate_verifier::certificate::{CommitCertificate, CommitVote};
-use quorate_verifier::primitives::{Digest, Height, TimeMs, View};
+use quorate_verifier::primitives::{Height, TimeMs, View};
 
 use super::{Hand, Liar, Said};
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::snapshot::{Link, Offer};
 
 #[derive(Default)]
 pub(super) struct SnapshotForger {
-    /// A state that it has invented.
+    /// The state that it offers at a height that it has invented.
     state: Option<(Height, Vec<u8>)>,
 }
 
@@ -85,24 +85,21 @@ fn twist<C: Crypto, A: App>(hand: &mut Hand<'_, C, A>, offer: &Offer, to: usize)
 }
 
 impl SnapshotForger {
-    /// A state that holds what the liar wants, under headers that the corrupt keys sign.
+    /// Its own state, under headers of a height that is not reached, which corrupt keys sign.
     fn invent<C: Crypto, A: App>(
         &mut self,
         hand: &mut Hand<'_, C, A>,
         asked: Height,
     ) -> Option<Offer> {
         let tip = hand.chain.tip();
-        let mut state = hand.chain.app().snapshot();
-        if let Some(byte) = state.last_mut() {
-            *byte ^= 1;
-        }
+        let state = hand.chain.app().snapshot();
         let height = Height::new(asked.get().max(tip.header.height.get()) + 1);
         let later = |ms| TimeMs::new(tip.header.time.get() + ms);
         let mut header = tip.header.clone();
         (header.height, header.time) = (height, later(1)?);
         let mut above = header.clone();
         (above.height, above.time) = (height.next()?, later(2)?);
-        (above.parent, above.state_root) = (header.digest(), Digest::from_bytes([0x5a; 32]));
+        above.state_root = tip.state_root;
         (header.validators, above.validators) = (tip.set.commitment(), tip.set.commitment());
         above.parent = header.digest();
         let view = View::FIRST;

@@ -48,6 +48,11 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
         for (to, message) in output.sends {
             self.send(node, to, message);
         }
+        for (height, certificate) in &output.sealed {
+            if correct {
+                self.oracle.sealed(node, height.get(), certificate);
+            }
+        }
         if output.went_down {
             self.went_down(node, correct);
         }
@@ -200,6 +205,11 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
     /// Evidence that correct nodes have found, with who found it.
     pub fn evidence(&self) -> &[(usize, Arc<DoubleVote>)] {
         &self.oracle.evidence
+    }
+
+    /// Votes in the certificate of a height as a node closed it.
+    pub fn sealed_votes(&self, node: usize, height: u64) -> Option<usize> {
+        self.oracle.sealed_votes.get(&(node, height)).copied()
     }
 
     /// Who of the correct nodes has blamed whom, for what: the first thousand times.

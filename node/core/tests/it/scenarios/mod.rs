@@ -1,8 +1,15 @@
 //! The scenarios that a BFT node must survive, each with its own oracle, and each failing when
 //! the one line that defends against it is removed.
 
-mod safety;
+mod certificates;
+mod changes;
+mod clients;
+mod crashes;
+mod faulty_third;
+mod liveness;
 mod snapshots;
+mod sync;
+mod views;
 
 use quorate_pbft::ballot::{Ballot, Choice, PreparedClaim, Step};
 use quorate_pbft::defect::{Broken, Defect};
