@@ -19,7 +19,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::attestation::{
-    Attestation, AttestationError, KeyRing, Verdict, accepted_key, check_proof, proof_json,
+    Attestation, AttestationError, KeyRing, Verdict, accepted_key, check_proof, contradiction,
+    proof_json,
 };
 use crate::genesis::{AcceptedKey, Parameters, ordered_keys};
 use crate::header::Header;
@@ -227,9 +228,15 @@ pub enum ClientError {
     /// Key or proof.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
-    /// Two verified headers at one height. The frozen state is to be kept.
-    #[error("FORK at height {}: two final headers; the client is frozen", .0.header().height.get())]
+    /// Two verified headers that cannot both stand. The frozen state is to be kept.
+    #[error("FORK at height {}: two final headers; the client is frozen", fork_height(.0))]
     Fork(Box<ClientState>),
+}
+
+/// The height of a frozen state's fork.
+fn fork_height(state: &ClientState) -> u64 {
+    let fork = state.fork.as_deref();
+    fork.map_or(state.header().height, Fork::height).get()
 }
 
 impl ClientError {
@@ -299,8 +306,8 @@ impl ClientState {
         if update.attestation.rule != QuorumRule::COMMIT {
             return Err(ClientError::WrongRule(update.attestation.rule));
         }
-        if header.height == self.header().height {
-            return Err(self.judge_same_height(update, ring, options));
+        if header.height <= self.header().height {
+            return Err(self.judge_not_above(update, ring, options));
         }
         self.check_later(header, now)?;
         let by = self.check_set(update, ring, options)?;
@@ -331,14 +338,8 @@ impl ClientState {
         }
     }
 
-    /// Height, time and, for the next height, the parent.
+    /// Time and, for the next height, the parent; the height is above the trusted one.
     fn check_later(&self, header: &Header, now: TimeMs) -> Result<(), ClientError> {
-        if header.height < self.header().height {
-            return Err(ClientError::HeightNotAbove {
-                trusted: self.header().height,
-                found: header.height,
-            });
-        }
         if header.time <= self.header().time {
             return Err(ClientError::TimeNotAbove);
         }
@@ -417,27 +418,38 @@ impl ClientState {
         accepted_key(&self.keys, development, ring, digest)
     }
 
-    /// A header at the trusted height: the same one, a fork, or nothing that counts.
+    /// A header at the trusted height or below: nothing new, or one that cannot stand on one chain
+    /// with the trusted one. That is a fork if the same set signed both.
     ///
     /// Evidence counts only if it verifies from a state still within the trusting period, which
     /// [`Self::check_usable`] has seen to, and one header in two views is no fork.
-    fn judge_same_height(&self, update: &Update, ring: &KeyRing, options: Options) -> ClientError {
-        let header = &update.attestation.header;
-        if header.digest() == self.header().digest() {
-            return ClientError::AlreadyTrusted(header.height);
+    fn judge_not_above(&self, update: &Update, ring: &KeyRing, options: Options) -> ClientError {
+        let (own, header) = (self.header(), &update.attestation.header);
+        let lower = header.height < own.height;
+        let not_above = ClientError::HeightNotAbove {
+            trusted: own.height,
+            found: header.height,
+        };
+        if contradiction(own, header).is_none() {
+            return match lower {
+                true => not_above,
+                false => ClientError::AlreadyTrusted(header.height),
+            };
         }
-        let trusted = self.header().validators;
-        if header.validators != trusted {
-            return ClientError::UnknownSet {
-                trusted,
-                found: header.validators,
+        if header.validators != own.validators {
+            return match lower {
+                true => not_above,
+                false => ClientError::UnknownSet {
+                    trusted: own.validators,
+                    found: header.validators,
+                },
             };
         }
         if let Err(error) = self.check_attestation(&update.attestation, ring, options) {
             return error;
         }
         let fork = Fork::new(self.trusted.clone(), update.attestation.clone())
-            .expect("two headers of one chain, height and set, compared above");
+            .expect("two headers of one chain and set that contradict each other, compared above");
         ClientError::Fork(Box::new(Self {
             fork: Some(Box::new(fork)),
             ..self.clone()

@@ -227,12 +227,12 @@ fn a_fork_convinces_who_trusts_the_set() {
         let refused = AttestationError::Proof(ProofError::Refused);
         assert_eq!(fork.verify(&policy(1), &ring()), Err(refused.into()));
     }
-    // Two views of one header, another height, another set, another chain: no fork.
+    // Two views of one header, its parent, another set: no fork.
     let twice = attest_with(&FIRST, header(3), 4);
     let stranger = attest(bent(3, |h| h.validators = set(9)));
     for (second, word) in [
         (twice, "same"),
-        (attest(header(2)), "height"),
+        (attest(header(2)), "one chain"),
         (stranger, "sets"),
     ] {
         let error = Fork::new(proved(3), second).expect_err(word);

@@ -134,8 +134,12 @@ fn time_and_height_do_not_go_back() {
         found: Height::new(2),
     };
     assert_eq!(refuses(3, header(2)), lower);
-    // A later time does not help a lower height.
-    assert_eq!(refuses(3, bent(2, |h| h.time = time(9000))), lower);
+    // Of another set's making, it is no evidence of anything.
+    let strange = bent(2, |h| {
+        h.time = time(9000);
+        h.validators = set(9);
+    });
+    assert_eq!(refuses(3, strange), lower);
     assert_eq!(
         refuses(3, header(3)),
         ClientError::AlreadyTrusted(Height::new(3))
@@ -204,6 +208,44 @@ fn a_fork_is_kept_as_evidence_and_freezes() {
         // A reset is a new anchor, and goes on.
         let reset = client(3);
         assert!(reset.fork.is_none() && take(&reset, &update).is_ok());
+    }
+}
+
+/// Below the trusted height too, where the trusted header itself shows that there was another.
+#[test]
+fn a_header_that_cannot_be_an_ancestor_is_a_fork() {
+    let state = take(&client(0), &update(3)).unwrap().state;
+    let lies = [
+        (bent(2, |h| h.payload_root = Digest::ZERO), 2), // not the parent
+        (bent(1, |h| h.time = time(3000)), 1),           // not earlier
+    ];
+    for (lie, height) in lies {
+        let lie = attest(lie);
+        let Err(ClientError::Fork(frozen)) = take(&state, &Update::step(lie.clone())) else {
+            panic!("a fork is not taken for anything else")
+        };
+        let fork = frozen.fork.clone().unwrap();
+        assert_eq!((fork.conflicting(), fork.height().get()), (&lie, height));
+        assert_eq!(fork.verify(&policy(0), &ring()), Ok(()));
+        let text = ClientError::Fork(frozen.clone()).to_string();
+        assert!(text.contains(&format!("FORK at height {height}")), "{text}");
+        let frozen = ClientState::from_file(&frozen.to_file()).unwrap();
+        let stuck = take(&frozen, &update(4));
+        assert_eq!(stuck, Err(ClientError::Frozen(Height::new(height))));
+        // Without its proof it is noise.
+        let mut noise = Update::step(lie);
+        noise.attestation.proof.c = -noise.attestation.proof.c;
+        let refused = AttestationError::Proof(ProofError::Refused);
+        assert_eq!(take(&state, &noise), Err(refused.into()));
+    }
+    // Further down the trusted header says nothing, and an honest ancestor is no news.
+    let far = bent(1, |h| h.payload_root = Digest::ZERO);
+    for old in [attest(far), attest(header(2)), attest(header(1))] {
+        let error = take(&state, &Update::step(old));
+        assert!(
+            matches!(error, Err(ClientError::HeightNotAbove { .. })),
+            "{error:?}"
+        );
     }
 }
 

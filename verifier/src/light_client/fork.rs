@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Trusted;
-use crate::attestation::{Attestation, AttestationError, KeyRing, verify_over};
+use crate::attestation::{Attestation, AttestationError, KeyRing, contradiction, verify_over};
 use crate::encoding::{Canonical, DecodeError, Kind, Reader};
 use crate::file::FileType;
 use crate::primitives::Height;
@@ -14,8 +14,9 @@ use crate::rule::QuorumRule;
 use crate::set::SetCommitment;
 use crate::trust::Policy;
 
-/// Two headers of one chain and height, signed by one set: more than a third of its power signed
-/// both. Having one is no proof of it: [`Fork::verify`] is.
+/// Two headers of one chain, signed by one set, that cannot both stand: two at one height, or two
+/// at adjacent heights that are not parent and child, or a later one without a later time. More
+/// than a third of the set's power signed both. Having one is no proof of it: [`Fork::verify`] is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ForkJson", into = "ForkJson")]
 pub struct Fork {
@@ -26,7 +27,7 @@ pub struct Fork {
 /// Why two headers are no evidence of a fork.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForkError {
-    /// Different chain, height or set, or the same header.
+    /// Different chain or set, or headers that can stand on one chain.
     #[error("no fork: the two headers {0}")]
     NoFork(&'static str),
     /// The first header was taken on trust, and not from the anchor at hand.
@@ -49,12 +50,15 @@ impl Fork {
         let (first, second) = (trusted.header(), &conflicting.header);
         for (broken, what) in [
             (first.chain_id != second.chain_id, "are of different chains"),
-            (first.height != second.height, "are at different heights"),
             (
                 first.validators != second.validators,
                 "are of different sets",
             ),
             (first.digest() == second.digest(), "are the same"),
+            (
+                contradiction(first, second).is_none(),
+                "can stand on one chain",
+            ),
         ] {
             if broken {
                 return Err(ForkError::NoFork(what));
@@ -76,7 +80,7 @@ impl Fork {
         &self.conflicting
     }
 
-    /// The height of both.
+    /// The height of the other one: where the two histories part, or have parted before.
     pub const fn height(&self) -> Height {
         self.conflicting.header.height
     }
