@@ -25,7 +25,7 @@ const RULE: QuorumRule = QuorumRule::COMMIT;
 const SLOTS: u16 = INSECURE_TEST_SIZE.slots();
 
 /// The key that all tests share, read from disk in runs as it is in use.
-static PROVER: LazyLock<Prover> = LazyLock::new(|| {
+pub(crate) static PROVER: LazyLock<Prover> = LazyLock::new(|| {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let start = Instant::now();
     let (_, key) = insecure_test_key(target);

@@ -6,4 +6,5 @@ mod chain;
 mod decoding;
 mod finality;
 mod light_client;
+mod privacy;
 mod proof_vectors;
