@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Circuit(CircuitArgs),
     /// Say whether files hold, by what a policy demands and nothing that they say themselves
     Verify(VerifyArgs),
+    /// Write what a verifier demands, from a trust anchor
+    Policy(PolicyArgs),
     /// Follow a chain from a trust anchor, by headers and proofs alone
     #[command(subcommand)]
     LightClient(LightClientCommand),
@@ -90,6 +92,7 @@ impl Command {
             Self::Certificate(CertificateCommand::Check(_)) => "certificate check",
             Self::Circuit(_) => "circuit",
             Self::Verify(_) => "verify",
+            Self::Policy(_) => "policy",
             Self::LightClient(command) => command.name(),
             Self::Prove(_) => "prove",
             Self::Bench(BenchCommand::Prove(_)) => "bench prove",
@@ -499,13 +502,36 @@ pub(crate) struct VerifyArgs {
     pub(crate) now: Option<TimeMs>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// The trust anchor
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Source,
+    /// Where the policy goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// What the signers must hold more than, as a fraction of the power
+    #[arg(long, value_name = "NUM/DEN", default_value = "2/3", value_parser = parse_rule)]
+    pub(crate) rule: QuorumRule,
+    /// Verifying key that is accepted: its file, or its digest and the slots of its circuit;
+    /// repeat for more [default: those of the anchor]
+    #[arg(long = "verifying-key", value_name = "FILE|DIGEST:SLOTS", value_parser = parse_key)]
+    pub(crate) verifying_keys: Vec<KeyArg>,
+    /// Accept verifying keys that a single party made
+    #[arg(long)]
+    pub(crate) development_keys: bool,
+}
+
 /// Where verifying keys are, and which are refused whatever a policy says. A key counts only if
 /// its digest is accepted.
 #[derive(Debug, Args)]
 pub(crate) struct KeyRingArgs {
-    /// A light verifying key; repeat for more. Of use only if its digest is accepted
+    /// A light verifying key; repeat for more. Of use only if its digest is accepted. Accepted keys
+    /// that are not given are looked for among the keys on this machine
     #[arg(long = "key", value_name = "FILE")]
     pub(crate) key_files: Vec<Source>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Refuse keys that a single party made, whatever the policy says: every key, until there has
     /// been a ceremony
     #[arg(long)]

@@ -979,7 +979,7 @@ mod tests {
             assert!(bad.parse::<Checkpoint>().is_err(), "{bad}");
         }
         assert!(text.trim_end().parse::<Checkpoint>().is_err());
-        let many = text.clone() + &text.lines().last().expect("a line").repeat(1);
+        let many = text.clone() + text.lines().last().expect("a line");
         assert!(many.parse::<Checkpoint>().is_err());
         let line = format!("{}\n", text.lines().last().expect("a line"));
         let many = text.clone() + &line.repeat(SIGNATURES_MAX);

@@ -1,11 +1,12 @@
 //! What a verifier brings with it: policy, verifying keys at hand, the time.
 
+use quorate_prover::StoreError;
 use quorate_verifier::attestation::{AttestationError, KeyRing, Verdict as Class};
 use quorate_verifier::genesis::AcceptedKey;
 use quorate_verifier::primitives::TimeMs;
 use quorate_verifier::proof::{Origin, PreparedKey, VerifyingKey};
 
-use super::founding;
+use super::{founding, work};
 use crate::args::KeyRingArgs;
 use crate::failure::{Failure, Role};
 use crate::files::Source;
@@ -34,7 +35,38 @@ impl Keys {
                 ));
             }
         }
+        keys.look_up(accepted, args)?;
         Ok(keys)
+    }
+
+    /// Accepted keys that were not given, from the keys on this machine.
+    fn look_up(&mut self, accepted: &[AcceptedKey], args: &KeyRingArgs) -> Result<(), Failure> {
+        let store = match work::store(&args.store) {
+            Ok(store) => store,
+            // A machine without a home has no keys of its own, and needs none.
+            Err(_) if args.store.keys.is_none() => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        for AcceptedKey { digest, .. } in accepted {
+            if self.ring.get(digest).is_some() {
+                continue;
+            }
+            match store.open(digest).map(|key| key.verifying().clone()) {
+                // The store's word for a digest is not taken.
+                Ok(key) if key.digest() == *digest => {
+                    match key.prepare() {
+                        Ok(key) => self.ring.insert(key),
+                        Err(error) => self.warnings.push(format!("key {digest}: {error}")),
+                    };
+                }
+                Ok(_) => self
+                    .warnings
+                    .push(format!("key {digest}: it has another digest")),
+                Err(StoreError::Missing { .. }) => {}
+                Err(error) => self.warnings.push(error.to_string()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -75,9 +107,10 @@ pub(super) fn describe_key(report: &mut Report, key: &VerifyingKey) {
 /// What to do about an error, where that can be said in a line.
 pub(super) fn remedy(error: &AttestationError) -> Option<&'static str> {
     match error {
-        AttestationError::KeyMissing(_) => {
-            Some("give the light key of this digest with --key; who made the key can export it")
-        }
+        AttestationError::KeyMissing(_) => Some(
+            "give the light key of this digest with --key; whoever made it can write it with \
+                 `quorate keys export-light`",
+        ),
         AttestationError::UntrustedSet { .. } => Some(
             "the set has changed since the anchor: follow the chain with `quorate light-client`",
         ),

@@ -135,7 +135,7 @@ fn make_set(roster: &Roster, args: &ChainArgs, rule: QuorumRule) -> Result<Valid
     )))
 }
 
-fn accepted_keys(
+pub(super) fn accepted_keys(
     given: &[KeyArg],
     development: DevelopmentKeys,
 ) -> Result<Vec<AcceptedKey>, Failure> {

@@ -14,6 +14,7 @@ mod keygen;
 mod keys;
 mod ledger;
 mod light_client;
+mod policy;
 mod prove;
 mod setup;
 mod shell;
@@ -64,6 +65,7 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(&args),
         Command::Circuit(args) => circuit::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::LightClient(command) => light_client::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Prove(args) => prove::run(&args),

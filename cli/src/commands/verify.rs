@@ -3,6 +3,7 @@
 //! Keys, rule and anchor are the policy's. Of a file nothing is taken but what is to be judged.
 
 mod documents;
+mod inclusion;
 mod proofs;
 
 use std::collections::BTreeMap;
@@ -74,8 +75,8 @@ impl Judged {
     }
 }
 
-/// Judges every file: attestations together, bare headers last, since those hold as ancestors of
-/// what was shown to be final.
+/// Judges every file: attestations together, bare headers and what is in a block last, since those
+/// hold by what was shown to be final.
 fn judge_all(opened: Vec<(String, Result<Document, Failure>)>, demands: &Demands) -> Vec<Judged> {
     let attestations: Vec<_> = opened
         .iter()
@@ -86,7 +87,7 @@ fn judge_all(opened: Vec<(String, Result<Document, Failure>)>, demands: &Demands
         .collect();
     let verdicts = attestation::verify_all(&attestations, &demands.policy, &demands.keys.ring);
     let mut verdicts: std::vec::IntoIter<Result<(), AttestationError>> = verdicts.into_iter();
-    let mut headers = Vec::new();
+    let (mut headers, mut inclusions) = (Vec::new(), Vec::new());
     let mut judged: Vec<Judged> = opened
         .into_iter()
         .enumerate()
@@ -96,6 +97,10 @@ fn judge_all(opened: Vec<(String, Result<Document, Failure>)>, demands: &Demands
                 Err(failure) => (Err(failure), None),
                 Ok(Document::Header(header)) => {
                     headers.push((place, header));
+                    (Ok(Report::new(Verdict::CannotEvaluate, "")), None)
+                }
+                Ok(Document::Inclusion(inclusion)) => {
+                    inclusions.push((place, inclusion));
                     (Ok(Report::new(Verdict::CannotEvaluate, "")), None)
                 }
                 Ok(document) => {
@@ -111,12 +116,21 @@ fn judge_all(opened: Vec<(String, Result<Document, Failure>)>, demands: &Demands
             }
         })
         .collect();
-    judge_headers(&mut judged, headers, demands);
+    let known = judge_headers(&mut judged, headers, demands);
+    for (place, inclusion) in inclusions {
+        let is_final = known.contains_key(&inclusion.trusted().digest());
+        judged[place].outcome = Ok(inclusion.judge(is_final));
+    }
     judged
 }
 
 /// A bare header holds when it is the anchor's, or an ancestor of a final one without a gap.
-fn judge_headers(judged: &mut [Judged], mut headers: Vec<(usize, Box<Header>)>, demands: &Demands) {
+/// Answers every block that is known to be final, and why.
+fn judge_headers(
+    judged: &mut [Judged],
+    mut headers: Vec<(usize, Box<Header>)>,
+    demands: &Demands,
+) -> BTreeMap<Digest, &'static str> {
     let anchor = &demands.policy.anchor.header;
     let mut known: BTreeMap<Digest, &'static str> = BTreeMap::new();
     for final_header in judged.iter().filter_map(|file| file.finalised.as_ref()) {
@@ -140,6 +154,7 @@ fn judge_headers(judged: &mut [Judged], mut headers: Vec<(usize, Box<Header>)>, 
         }
         judged[place].outcome = Ok(documents::header(&header, digest, why));
     }
+    known
 }
 
 /// Two headers that were each shown to be final and cannot both stand.

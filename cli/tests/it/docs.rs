@@ -1,6 +1,6 @@
 //! The commands of `docs/cli.md`, run as they stand.
 
-use quorate_fixtures::Network;
+use quorate_fixtures::{Network, frozen};
 use quorate_verifier::certificate::SignedHeader;
 use quorate_verifier::file::FileType;
 use quorate_verifier::primitives::View;
@@ -60,6 +60,23 @@ fn write_block(sandbox: &Sandbox, mut signers: Network) {
     sandbox.write("block.signed-header", signed.to_file());
 }
 
+/// Proofs of the frozen chain, and a policy for which they are not too old.
+fn write_proofs(sandbox: &Sandbox) {
+    let mut policy = frozen::policy();
+    policy.anchor.trusting_period_ms = 100 * 365 * 24 * 3600 * 1000;
+    sandbox.write("policy.json", policy.to_json());
+    sandbox.write(
+        "key.vk",
+        std::fs::read(frozen::dir().join("key.vk")).unwrap(),
+    );
+    sandbox.write("block.attestation", frozen::attestation(3).to_file());
+    std::fs::create_dir(sandbox.path("updates")).unwrap();
+    for height in 1..=10 {
+        let name = format!("updates/{height}");
+        sandbox.write(&name, frozen::attestation(height).to_file());
+    }
+}
+
 #[test]
 fn the_page_runs_as_it_stands() {
     let sandbox = Sandbox::new();
@@ -87,8 +104,54 @@ fn the_page_runs_as_it_stands() {
                 write_block(&sandbox, Network::equal(3, 4, 3));
                 "final"
             }
+            "verify" => {
+                write_proofs(&sandbox);
+                "final"
+            }
+            "light-client" if line.contains(" update ") => "final",
             _ => "done",
         };
         assert_eq!(sandbox.json(line)["verdict"], expected, "{line}");
+    }
+}
+
+/// Every test that the page of forgeries names is there, under that very name.
+#[test]
+fn the_tests_against_forgeries_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("docs/forgeries.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2);
+    let is_test = |name: &&str| {
+        let letters = |b: u8| b == b'_' || b.is_ascii_lowercase();
+        name.matches('_').count() >= 3 && name.bytes().all(letters)
+    };
+    let names: Vec<&str> = named.clone().filter(is_test).collect();
+    assert!(names.len() >= 25, "{names:?}");
+    let mut sources = String::new();
+    for dir in [
+        "verifier/src",
+        "verifier/tests",
+        "prover/src",
+        "prover/tests",
+        "cli/tests",
+    ] {
+        read_sources(&root.join(dir), &mut sources);
+    }
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+    for path in named.filter(|name| name.ends_with(".rs") || name.ends_with(".json")) {
+        assert!(root.join(path).exists(), "{path}");
+    }
+}
+
+fn read_sources(dir: &std::path::Path, sources: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&std::fs::read_to_string(path).unwrap());
+        }
     }
 }

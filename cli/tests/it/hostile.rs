@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
+use quorate_fixtures::frozen;
 use quorate_fixtures::vectors::{example, example_block};
 use quorate_verifier::encoding::Kind;
 use quorate_verifier::file::{FileType, file_header};
 
 use crate::support::Sandbox;
+
+/// Shortly after the frozen chain's last header.
+const NOW: &str = "--now 2026-01-01T00:01:20Z";
 
 /// Names and contents.
 fn files() -> Vec<(String, Vec<u8>)> {
@@ -60,6 +64,10 @@ fn files() -> Vec<(String, Vec<u8>)> {
     for (name, good) in [
         ("block", example_block().to_file()),
         ("set", example().set.to_file()),
+        ("attestation", frozen::attestation(2).to_file()),
+        ("key", std::fs::read(frozen::dir().join("key.vk")).unwrap()),
+        ("policy", frozen::policy().to_file()),
+        ("update", frozen::update(2).to_file()),
     ] {
         for length in [8, 9, 10, 20, good.len() / 2, good.len() - 1] {
             files.push((format!("{name} cut at {length}"), good[..length].to_vec()));
@@ -73,6 +81,16 @@ fn files() -> Vec<(String, Vec<u8>)> {
 fn no_command_takes_a_bad_file_for_a_good_one() {
     let sandbox = Sandbox::new();
     sandbox.write("good-set", example().set.to_file());
+    sandbox.write("good-policy", frozen::policy().to_file());
+    sandbox.write(
+        "good-key",
+        std::fs::read(frozen::dir().join("key.vk")).unwrap(),
+    );
+    sandbox.write("good-update", frozen::attestation(1).to_file());
+    let init = format!("light-client init --policy good-policy --state good-state {NOW}");
+    sandbox.expect(0, &init);
+    let state = sandbox.read("good-state");
+    let names = sandbox.names();
     let chain = "--chain fixture-0000000000000000";
     for (name, bytes) in files() {
         sandbox.write("file", bytes);
@@ -85,6 +103,15 @@ fn no_command_takes_a_bad_file_for_a_good_one() {
             "genesis --roster file --name a --out out".to_string(),
             "bundle open file --key file --out out".to_string(),
             "keygen --pkcs8 file --out out.pem".to_string(),
+            "verify file --policy good-policy --key good-key --set good-set".to_string(),
+            "verify good-set --policy file --key good-key".to_string(),
+            "verify good-set --policy good-policy --key file".to_string(),
+            "light-client init --policy file --state out".to_string(),
+            format!("light-client update file --state good-state --key good-key {NOW}"),
+            format!("light-client update good-update --state file --key good-key {NOW}"),
+            format!("light-client update good-update --state good-state --key file {NOW}"),
+            "light-client status --state file".to_string(),
+            format!("light-client reset --policy file --state good-state {NOW}"),
         ] {
             let run = sandbox.run(&format!("--json {line}"));
             let answer = run.json();
@@ -102,7 +129,9 @@ fn no_command_takes_a_bad_file_for_a_good_one() {
             }
         }
     }
-    assert_eq!(sandbox.names(), ["file", "good-set"]);
+    assert_eq!(sandbox.read("good-state"), state);
+    sandbox.remove("file");
+    assert_eq!(sandbox.names(), names);
 }
 
 #[test]
@@ -117,6 +146,9 @@ fn an_endless_file_is_not_read_to_its_end() {
         "certificate check file --set file --chain fixture-0000000000000000",
         "genesis --roster file --name a --out out",
         "bundle open file --key file --out out",
+        "verify file --policy file",
+        "light-client init --policy file --state out",
+        "light-client status --state file",
         "keygen --pkcs8 file --out out.pem",
         "keygen --out out.pem --passphrase-file file",
     ] {

@@ -14,5 +14,9 @@ mod inspect;
 mod keygen;
 mod keys;
 mod ledger;
+mod light_client;
+#[cfg(target_os = "linux")]
+mod offline;
 mod prove;
 mod support;
+mod verify;

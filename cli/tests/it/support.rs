@@ -42,6 +42,10 @@ impl Sandbox {
         std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
     pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
     }
@@ -60,6 +64,9 @@ impl Sandbox {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
         command.current_dir(self.0.path()).stdin(Stdio::null());
+        // The keys of whoever runs the tests are none of theirs.
+        command.env_remove("QUORATE_KEYS");
+        command.env("XDG_DATA_HOME", self.path("data"));
         command
     }
 

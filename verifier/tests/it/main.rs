@@ -4,6 +4,7 @@ mod certificate;
 mod decoding;
 mod dependencies;
 mod founding;
+mod frozen;
 mod set;
 mod signature;
 mod signature_cases;

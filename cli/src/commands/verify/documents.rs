@@ -18,6 +18,7 @@ use quorate_verifier::trust::TrustAnchor;
 
 use super::super::demands::describe_key;
 use super::super::{certificate, inspect};
+use super::inclusion::{self, Inclusion};
 use super::{Demands, proofs};
 use crate::failure::{Failure, Role};
 use crate::files::Source;
@@ -39,11 +40,12 @@ pub(super) enum Document {
     Roster(Box<Roster>),
     Bundle(Box<Bundle>),
     Key(Box<VerifyingKey>),
+    Inclusion(Inclusion),
 }
 
 /// Reads a file of any kind that can be verified.
 pub(super) fn open(source: &Source) -> Result<Document, Failure> {
-    let bytes = source.read(inspect::FILE_MAX_BYTES)?;
+    let bytes = source.read(inspect::FILE_MAX_BYTES.max(inclusion::FILE_MAX_BYTES))?;
     let kind = inspect::kind_of(source, &bytes)?;
     fn read<T: FileType>(source: &Source, bytes: &[u8]) -> Result<Box<T>, Failure> {
         T::from_file(bytes)
@@ -64,6 +66,9 @@ pub(super) fn open(source: &Source) -> Result<Document, Failure> {
         Kind::Roster => Document::Roster(read(source, &bytes)?),
         Kind::Bundle => Document::Bundle(read(source, &bytes)?),
         Kind::VerifyingKey => Document::Key(read(source, &bytes)?),
+        Kind::SubmissionProof => Document::Inclusion(Inclusion::Submission(read(source, &bytes)?)),
+        Kind::SettlementProof => Document::Inclusion(Inclusion::Settlement(read(source, &bytes)?)),
+        Kind::StateProof => Document::Inclusion(Inclusion::State(read(source, &bytes)?)),
         _ => {
             return Err(Failure::Unknown(format!(
                 "{}: a {kind} file: there is nothing in it that a policy could judge",
@@ -90,12 +95,14 @@ impl Document {
             Self::Roster(_) => Kind::Roster,
             Self::Bundle(_) => Kind::Bundle,
             Self::Key(_) => Kind::VerifyingKey,
+            Self::Inclusion(inclusion) => inclusion.kind(),
         }
         .word()
     }
 
     /// What is said of it, and the header that it shows to be final. Attestations were judged
-    /// together: `verdicts` has what was said of them, in order. Headers are judged elsewhere.
+    /// together: `verdicts` has what was said of them, in order. Headers, and what is in a block, hold by other files and are judged with
+    /// these.
     pub(super) fn judge(
         self,
         demands: &Demands,
@@ -118,6 +125,7 @@ impl Document {
             Self::Roster(document) => (roster(&document, demands), None),
             Self::Bundle(document) => (bundle(&document, demands), None),
             Self::Key(key) => (verifying_key(*key, demands), None),
+            Self::Inclusion(inclusion) => (inclusion.judge(false), None),
         }
     }
 }
