@@ -18,8 +18,10 @@ use quorate_verifier::signature::{Signature, challenge};
 use quorate_verifier::sizes::NAMED_SIZES;
 
 use super::*;
+use crate::circom::tests::broken_in_export;
 use crate::ground::{Matrices, Synthesizer};
 use crate::membership::{Opening, SetOpening};
+use crate::report::Listing;
 use crate::testing::{Built, Forge, Trial, Verdict, on_all_cores};
 
 const RULE: QuorumRule = QuorumRule::COMMIT;
@@ -104,6 +106,31 @@ fn set_up_and_proving_build_identical_matrices() {
     let read = Matrices::read(&cs.borrow().expect("present"), few.layout);
     assert!(*few == read);
     assert_eq!(few.commitment_fault(), None);
+}
+
+/// What an outside tool reads in the exported file are these rows: it finds an honest assignment good,
+/// and each value of the statement read by some row.
+#[test]
+fn the_exported_file_says_the_same_rows() {
+    let listing = Listing::of(&circuit(example()));
+    let z = &three().z;
+    assert_eq!(broken_in_export(&listing, z), [0; 0]);
+    let mut edited = z.clone();
+    let inputs = 1..=listing.matrices.layout.statement;
+    edited[inputs]
+        .iter_mut()
+        .for_each(|input| *input += Fr::from(1));
+    let names = broken_in_export(&listing, &edited);
+    let names = names.into_iter().map(|i| &*listing.rows[i]);
+    let names: Vec<&str> = names.filter(|name| !name.contains("weight/")).collect();
+    for row in [
+        "set/commitment",
+        "message/first/sum",
+        "message/last/sum",
+        "quorum/rule",
+    ] {
+        assert!(names.contains(&row), "{row}: {names:?}");
+    }
 }
 
 /// Time must not tell the number of signers: the same number of cells of every width, but for
