@@ -32,7 +32,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a network in a temporary directory, finalise a block, and check its certificate
-    Demo,
+    Demo(DemoArgs),
     /// Make or import an Ed25519 key
     Keygen(KeygenArgs),
     /// Make a whole network for one host: keys, documents, one configuration per node
@@ -80,7 +80,7 @@ impl Command {
     /// The words that were typed, for the answer.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Demo => "demo",
+            Self::Demo(_) => "demo",
             Self::Keygen(_) => "keygen",
             Self::Init(_) => "init",
             Self::Genesis(GenesisArgs {
@@ -107,6 +107,17 @@ impl Command {
             Self::Man(_) => "man",
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the documents and the block in this directory; it may not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Verifying key that proofs may be made under: its file, or its digest and the slots of its
+    /// circuit; repeat for more
+    #[arg(long = "verifying-key", value_name = "FILE|DIGEST:SLOTS", value_parser = parse_key)]
+    pub(crate) verifying_keys: Vec<KeyArg>,
 }
 
 #[derive(Debug, Args)]
@@ -471,9 +482,9 @@ pub(crate) struct KeysRemoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysExportArgs {
-    /// Digest of the key, or its first eight digits or more
+    /// Digest of the key, or its first eight digits or more [default: the only key there is]
     #[arg(value_name = "KEY")]
-    pub(crate) key: String,
+    pub(crate) key: Option<String>,
     /// Where the verifying key goes; - is stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Sink,

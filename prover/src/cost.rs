@@ -32,7 +32,9 @@ const BASE_BYTES: u64 = 32 << 20;
 const KEY_BYTES: u64 = 330;
 const RECORD_BYTES: u64 = 350;
 const SETUP_BYTES: u64 = 1200;
-const PROVE_BYTES: u64 = 1500;
+const PROVE_BYTES: u64 = 400;
+/// For the run of the key that is at hand, at most.
+const RUN_BYTES: u64 = 320 << 20;
 const SETUP_SECONDS: f64 = 70e-6;
 const PROVE_SECONDS: f64 = 17e-6;
 /// Beyond the largest named size: up to 256 slots.
@@ -53,7 +55,7 @@ impl Cost {
             record_peak_bytes: BASE_BYTES + rows * RECORD_BYTES,
             setup_peak_bytes: BASE_BYTES + rows * SETUP_BYTES,
             setup_seconds: seconds(SETUP_SECONDS),
-            prove_peak_bytes: BASE_BYTES + rows * PROVE_BYTES,
+            prove_peak_bytes: BASE_BYTES + rows * PROVE_BYTES + RUN_BYTES.min(rows * PROVE_BYTES),
             prove_seconds: seconds(PROVE_SECONDS),
         }
     }

@@ -22,6 +22,7 @@ pub use finality::{
     open_prover,
 };
 pub use key::{KeyError, ProvingKey, Trapdoor};
+pub use msm::msm as sum_of_multiples;
 pub use prove::{OpenError, Phase, ProveError, Proven, Prover};
 pub use qap::{RowsOnly, Unsatisfied, quotient};
 pub use store::{Draft, Entry, Store, StoreError, StoredKey};

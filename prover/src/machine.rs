@@ -32,6 +32,24 @@ pub fn held_memory() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
+/// Seconds that processors worked for this process, all threads together: on a busy machine this
+/// says more than a clock does.
+#[cfg(unix)]
+#[must_use]
+pub fn processor_seconds() -> Option<f64> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    #[allow(clippy::cast_precision_loss, reason = "a time, for people")]
+    let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    Some(seconds)
+}
+
+/// Seconds that processors worked for this process, all threads together.
+#[cfg(not(unix))]
+#[must_use]
+pub fn processor_seconds() -> Option<f64> {
+    None
+}
+
 /// The processor's name, as the kernel tells it.
 #[must_use]
 pub fn processor() -> Option<String> {
@@ -95,6 +113,7 @@ mod tests {
         let total = total_memory().expect("Linux says");
         assert!(available_memory().is_some_and(|free| free <= total));
         assert!(peak_memory() >= held_memory());
+        assert!(processor_seconds().is_some_and(|seconds| seconds > 0.0));
         assert!(free_disk(Path::new(".")).is_some());
         assert_eq!(free_disk(Path::new("/no such directory")), None);
     }

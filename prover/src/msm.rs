@@ -20,14 +20,17 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 /// Additions that share an inversion.
-const BATCH: usize = 1024;
+const BATCH: usize = 512;
 /// Below this many points the library's sum is as quick.
 const FEW: usize = 512;
 /// Bits of a scalar; those at hand are at most half the modulus.
 const SCALAR_BITS: usize = 254;
 
-/// `sum scalars[i] * bases[i]`.
-pub(crate) fn msm<P>(bases: &[Affine<P>], scalars: &[Fr]) -> Projective<P>
+/// `sum scalars[i] * bases[i]`, of a curve whose `a` is zero.
+///
+/// # Panics
+/// When there are not as many scalars as bases.
+pub fn msm<P>(bases: &[Affine<P>], scalars: &[Fr]) -> Projective<P>
 where
     P: SWCurveConfig<ScalarField = Fr>,
 {
@@ -182,12 +185,12 @@ where
     let mut adder = Adder::default();
     let base = |i: usize| {
         let base = &bases[(order[i] >> 1) as usize];
-        Point::of(base, order[i] & 1 == 1)
+        (Point::of(base), order[i] & 1 == 1)
     };
     let (mut points, mut starts) = adder.halve(base, &starts);
     drop(order);
     while starts.windows(2).any(|pair| pair[1] - pair[0] > 1) {
-        (points, starts) = adder.halve(|i| points[i], &starts);
+        (points, starts) = adder.halve(|i| (points[i], false), &starts);
     }
     weigh(&points, &starts)
 }
@@ -220,13 +223,17 @@ struct Point<F> {
 }
 
 impl<F: Field> Point<F> {
-    fn of<P: SWCurveConfig<BaseField = F>>(point: &Affine<P>, negative: bool) -> Self {
+    fn of<P: SWCurveConfig<BaseField = F>>(point: &Affine<P>) -> Self {
         match point.xy() {
             None => Self::default(),
-            Some((x, y)) => Self {
-                x,
-                y: if negative { -y } else { y },
-            },
+            Some((x, y)) => Self { x, y },
+        }
+    }
+
+    fn signed(self, negative: bool) -> Self {
+        Self {
+            x: self.x,
+            y: if negative { -self.y } else { self.y },
         }
     }
 
@@ -235,20 +242,24 @@ impl<F: Field> Point<F> {
     }
 }
 
-/// Adds pairs of points, many at a time.
+/// A point, and whether it is to be negated.
+type SignedPoint<F> = (Point<F>, bool);
+
+/// Adds pairs of points, many at a time. Points are gathered first and looked at when a batch is
+/// full, so that the memory's delays overlap.
 #[derive(Default)]
 struct Adder<F> {
-    /// Two points, the numerator of their slope, and where the sum goes.
-    pending: Vec<(Point<F>, Point<F>, F, usize)>,
-    denominators: Vec<F>,
-    products: Vec<F>,
+    /// Two points with their signs, and where the sum goes.
+    pending: Vec<([SignedPoint<F>; 2], usize)>,
+    /// Numerators and denominators of the slopes, and the products of the denominators before.
+    slopes: Vec<(F, F, F)>,
 }
 
 impl<F: Field> Adder<F> {
     /// Adds the points of every digit in pairs: of `k` points `ceil(k / 2)` are left.
     fn halve(
         &mut self,
-        point: impl Fn(usize) -> Point<F>,
+        point: impl Fn(usize) -> SignedPoint<F>,
         starts: &[u32],
     ) -> (Vec<Point<F>>, Vec<u32>) {
         let mut left = Vec::with_capacity(starts.len());
@@ -263,11 +274,15 @@ impl<F: Field> Adder<F> {
         for pair in starts.windows(2) {
             let (mut i, end) = (pair[0] as usize, pair[1] as usize);
             while i + 1 < end {
-                self.add(point(i), point(i + 1), at, &mut sums);
+                self.pending.push(([point(i), point(i + 1)], at));
+                if self.pending.len() == BATCH {
+                    self.flush(&mut sums);
+                }
                 (i, at) = (i + 2, at + 1);
             }
             if i < end {
-                sums[at] = point(i);
+                let (point, negative) = point(i);
+                sums[at] = point.signed(negative);
                 at += 1;
             }
         }
@@ -275,54 +290,62 @@ impl<F: Field> Adder<F> {
         (sums, left)
     }
 
-    /// Puts `p + q` at `at`, now or when the batch is full.
-    fn add(&mut self, p: Point<F>, q: Point<F>, at: usize, sums: &mut [Point<F>]) {
-        if p.is_zero() || q.is_zero() {
-            sums[at] = if p.is_zero() { q } else { p };
-            return;
-        }
-        let (numerator, denominator) = if p.x != q.x {
-            (q.y - p.y, q.x - p.x)
-        } else if p.y == q.y && p.y != F::ZERO {
-            // The tangent; `a` is zero on both curves.
-            let square = p.x.square();
-            (square.double() + square, p.y.double())
-        } else {
-            sums[at] = Point::default(); // opposite
-            return;
-        };
-        self.pending.push((p, q, numerator, at));
-        self.denominators.push(denominator);
-        if self.pending.len() == BATCH {
-            self.flush(sums);
-        }
-    }
-
+    /// Adds what is pending.
     fn flush(&mut self, sums: &mut [Point<F>]) {
         let mut product = F::ONE;
-        self.products.clear();
-        for denominator in &self.denominators {
-            self.products.push(product);
+        self.slopes.clear();
+        for (points, at) in &mut self.pending {
+            let [p, q] = points.map(|(point, negative)| point.signed(negative));
+            *points = [(p, false), (q, false)];
+            let (numerator, denominator) = match slope(&p, &q) {
+                Ok(slope) => slope,
+                Err(sum) => {
+                    sums[*at] = sum;
+                    *at = NOWHERE;
+                    (F::ONE, F::ONE)
+                }
+            };
+            self.slopes.push((numerator, denominator, product));
             product *= denominator;
         }
         let mut inverse = product.inverse().unwrap_or(F::ONE); // no factor is zero
-        let terms = self
-            .pending
-            .iter()
-            .zip(&self.denominators)
-            .zip(&self.products);
-        for (((p, q, numerator, at), denominator), before) in terms.rev() {
+        for ((points, at), slope) in self.pending.iter().zip(&self.slopes).rev() {
+            let (numerator, denominator, before) = slope;
             let slope = *numerator * inverse * before;
             inverse *= denominator;
-            let x = slope.square() - p.x - q.x;
-            sums[*at] = Point {
-                x,
-                y: slope * (p.x - x) - p.y,
-            };
+            if *at != NOWHERE {
+                let [(p, _), (q, _)] = points;
+                let x = slope.square() - p.x - q.x;
+                sums[*at] = Point {
+                    x,
+                    y: slope * (p.x - x) - p.y,
+                };
+            }
         }
         self.pending.clear();
-        self.denominators.clear();
     }
+}
+
+/// The place of a sum that is known already.
+const NOWHERE: usize = usize::MAX;
+
+/// Numerator and denominator of the slope through two points, or their sum where there is none.
+fn slope<F: Field>(p: &Point<F>, q: &Point<F>) -> Result<(F, F), Point<F>> {
+    if p.is_zero() {
+        return Err(*q);
+    }
+    if q.is_zero() {
+        return Err(*p);
+    }
+    if p.x != q.x {
+        return Ok((q.y - p.y, q.x - p.x));
+    }
+    if p.y == q.y && p.y != F::ZERO {
+        // The tangent; `a` is zero on both curves.
+        let square = p.x.square();
+        return Ok((square.double() + square, p.y.double()));
+    }
+    Err(Point::default()) // opposite
 }
 
 #[cfg(test)]

@@ -76,15 +76,15 @@ impl Phase {
     #[must_use]
     pub const fn share(self) -> u16 {
         match self {
-            Self::Witness => 13,
-            Self::Commitment => 27,
+            Self::Witness => 10,
+            Self::Commitment => 33,
             Self::LookUps => 3,
-            Self::Quotient => 130,
-            Self::H => 340,
-            Self::L => 170,
-            Self::A => 150,
-            Self::B1 => 50,
-            Self::B2 => 115,
+            Self::Quotient => 176,
+            Self::H => 368,
+            Self::L => 146,
+            Self::A => 141,
+            Self::B1 => 35,
+            Self::B2 => 87,
             Self::SelfCheck => 2,
         }
     }

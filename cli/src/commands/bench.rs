@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use quorate_fixtures::Network;
 use quorate_prover::{
-    AttestError, OpenError, Phase, Prover, Store, StoredKey, attest, machine, open_prover,
+    AttestError, Cost, OpenError, Phase, Prover, Store, StoredKey, attest, machine, open_prover,
 };
 use quorate_verifier::certificate::SignedHeader;
 use quorate_verifier::primitives::{CircuitSize, Digest, VALIDATORS_MAX, View};
@@ -18,7 +18,7 @@ use super::{prove as proving, work};
 use crate::args::{BenchProveArgs, WorkArgs};
 use crate::failure::Failure;
 use crate::output::{Report, Verdict};
-use crate::progress::{Taken, spoken};
+use crate::progress::spoken;
 use crate::value::Value;
 
 const RULE: QuorumRule = QuorumRule::COMMIT;
@@ -27,74 +27,142 @@ pub(super) fn prove(args: &BenchProveArgs) -> Result<Report, Failure> {
     work::set_threads(&args.work)?;
     let size = args.size();
     let store = work::store(&args.store)?;
+    let peak = Cost::of(size).prove_peak_bytes;
+    work::check_memory(
+        &args.work,
+        &format!("a proof of {} slots", size.slots()),
+        peak,
+    )?;
     let (prover, key) = prover(&store, size, args)?;
     let (network, block) = worst_certificate(size);
-    let chain = network
-        .genesis
-        .chain_id()
-        .expect("the fixture's name is good");
     let mut proofs = Vec::new();
-    let mut report = Report::new(Verdict::Done, "");
     for _ in 0..args.runs {
-        let progress = proving::progress(size, &args.work);
-        let watch = |phase: Phase| {
-            progress.enter(phase.name());
-            ControlFlow::Continue(())
-        };
-        let start = Instant::now();
-        let attestation = attest(&prover, &block, &chain, &network.set, RULE, watch).map_err(
-            |error| match error {
-                AttestError::Prove(error) => proving::prove_failure(&error),
-                error => Failure::Machine(error.to_string()),
-            },
-        )?;
-        let seconds = start.elapsed().as_secs_f64();
-        let phases = progress.finish();
-        let proof = attestation.proof.encode();
-        let statement = attestation.statement().inputs();
-        let start = Instant::now();
-        prover
-            .verifier()
-            .verify(&statement, &proof)
-            .map_err(|error| Failure::Invalid(error.to_string()))?;
-        proofs.push((seconds, phases, start.elapsed().as_secs_f64()));
+        proofs.push(one(&prover, &network, &block, args)?);
     }
+    let mut report = Report::new(Verdict::Done, "");
     describe_machine(&mut report);
     describe_circuit(&mut report, &prover, &network);
     report.fact("key", key);
-    report.fact("proofs", proofs.iter().map(proof_row).collect::<Value>());
-    let phases = Phase::ALL.iter().map(|phase| {
-        let times = proofs.iter().flat_map(|(_, phases, _)| phases);
-        let times = times.filter(|(name, _)| *name == phase.name());
-        let best = times
-            .map(|(_, seconds)| *seconds)
-            .fold(f64::INFINITY, f64::min);
-        proving::phase(phase.name(), best)
-    });
-    report.fact("phases", phases.collect::<Value>());
-    report.fact("peak memory", machine::peak_memory());
+    report.fact("proofs", proofs.iter().map(Proof::row).collect::<Value>());
     let best = proofs
         .iter()
-        .map(|(seconds, ..)| *seconds)
-        .fold(f64::INFINITY, f64::min);
+        .min_by(|one, other| one.all.clock.total_cmp(&other.all.clock));
+    let best = best.expect("at least one proof");
+    let phases = Phase::ALL.iter().zip(&best.phases);
+    let phases = phases.map(|(phase, time)| time.row(phase.name()));
+    report.fact("phases", phases.collect::<Value>());
+    report.fact("peak memory", machine::peak_memory());
     report.summary = format!(
         "{} slots in {} rows were proved in {}",
         size.slots(),
         prover.matrices().rows(),
-        spoken(best)
+        spoken(best.all.clock)
     );
     report.not_checked("what else this machine was doing");
     Ok(report)
 }
 
-fn proof_row((seconds, _, verified): &(f64, Taken, f64)) -> Value {
-    Value::members([
-        ("milliseconds", proving::milliseconds(*seconds)),
-        (
-            "verifyMicroseconds",
-            proving::milliseconds(1000.0 * verified),
-        ),
-    ])
+/// Seconds by the clock, and those that processors worked.
+#[derive(Clone, Copy)]
+struct Time {
+    clock: f64,
+    work: f64,
+}
+
+/// A moment, by both.
+#[derive(Clone, Copy)]
+struct Mark(Instant, f64);
+
+impl Mark {
+    fn now() -> Self {
+        Self(
+            Instant::now(),
+            machine::processor_seconds().unwrap_or_default(),
+        )
+    }
+
+    fn until(self, later: Self) -> Time {
+        Time {
+            clock: (later.0 - self.0).as_secs_f64(),
+            work: later.1 - self.1,
+        }
+    }
+}
+
+impl Time {
+    fn row(self, name: &str) -> Value {
+        Value::members([
+            ("phase", name.into()),
+            ("milliseconds", proving::milliseconds(self.clock)),
+            ("processorMilliseconds", proving::milliseconds(self.work)),
+        ])
+    }
+}
+
+/// What one proof took.
+struct Proof {
+    phases: Vec<Time>,
+    all: Time,
+    verified: f64,
+}
+
+impl Proof {
+    fn row(&self) -> Value {
+        Value::members([
+            ("milliseconds", proving::milliseconds(self.all.clock)),
+            (
+                "processorMilliseconds",
+                proving::milliseconds(self.all.work),
+            ),
+            (
+                "verifyMicroseconds",
+                proving::milliseconds(1000.0 * self.verified),
+            ),
+        ])
+    }
+}
+
+/// Proves the block, and verifies the proof once more.
+fn one(
+    prover: &Prover,
+    network: &Network,
+    block: &SignedHeader,
+    args: &BenchProveArgs,
+) -> Result<Proof, Failure> {
+    let chain = network
+        .genesis
+        .chain_id()
+        .expect("the fixture's name is good");
+    let progress = proving::progress(network.set.size(), &args.work);
+    let mut marks = Vec::new();
+    let watch = |phase: Phase| {
+        progress.enter(phase.name());
+        marks.push(Mark::now());
+        ControlFlow::Continue(())
+    };
+    let start = Mark::now();
+    let attestation =
+        attest(prover, block, &chain, &network.set, RULE, watch).map_err(|error| match error {
+            AttestError::Prove(error) => proving::prove_failure(&error),
+            error => Failure::Machine(error.to_string()),
+        })?;
+    marks.push(Mark::now());
+    drop(progress);
+    let all = start.until(Mark::now());
+    let bytes = attestation.proof.encode();
+    let statement = attestation.statement().inputs();
+    let start = Mark::now();
+    let verdict = prover.verifier().verify(&statement, &bytes);
+    let verified = start.until(Mark::now()).clock;
+    verdict.map_err(|error| Failure::Invalid(error.to_string()))?;
+    Ok(Proof {
+        phases: marks
+            .windows(2)
+            .map(|pair| pair[0].until(pair[1]))
+            .collect(),
+        all,
+        verified,
+    })
 }
 
 /// A prover for the size, with a key from the store or a new one, and what there is to say of it.

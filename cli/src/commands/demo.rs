@@ -1,4 +1,5 @@
-//! `quorate demo`: what works so far, run for real in a directory that is gone afterwards.
+//! `quorate demo`: what works so far, run for real in a directory that is gone afterwards, unless one
+//! is named.
 //!
 //! Four validators are made with real keys, three of them sign a block, and its certificate is
 //! checked in the clear; then certificates that must be refused are, each by its own rule.
@@ -21,7 +22,7 @@ use quorate_verifier::signature::Signature;
 
 use super::founding::{self, DevelopmentKeys};
 use super::init::Machine;
-use crate::args::ChainArgs;
+use crate::args::{ChainArgs, DemoArgs};
 use crate::failure::{Failure, Role};
 use crate::files::{Access, NewDirectory, Scratch, Source};
 use crate::output::{Report, Verdict};
@@ -29,7 +30,7 @@ use crate::value::Value;
 
 const VALIDATORS: u16 = 4;
 
-pub(super) fn run() -> Result<Report, Failure> {
+pub(super) fn run(args: &DemoArgs) -> Result<Report, Failure> {
     let home = Scratch::new("quorate-demo-")?;
     let machines = (0..VALIDATORS)
         .map(|place| Machine::make(place, 26600 + place))
@@ -39,7 +40,7 @@ pub(super) fn run() -> Result<Report, Failure> {
     let founding = founding::make(
         "demo",
         roster,
-        &chain_args(),
+        &chain_args(args),
         None,
         DevelopmentKeys::Accepted,
     )?;
@@ -48,12 +49,13 @@ pub(super) fn run() -> Result<Report, Failure> {
     let signed = sign(&block, &signers, &[0, 1, 3]);
 
     // Through files and back, as between two machines.
-    let net = NewDirectory::begin(&home.path().join("net"))?;
+    let dir = args.dir.clone().unwrap_or_else(|| home.path().join("net"));
+    let net = NewDirectory::begin(&dir)?;
     founding::write(&net, &founding)?;
     net.file("block-1.signed-header", &signed.to_file(), Access::Private)?;
     net.finish()?;
-    let path = home.path().join("net/block-1.signed-header");
-    let signed: SignedHeader = Source::File(path).document(Role::Judged)?;
+    let signed: SignedHeader =
+        Source::File(dir.join("block-1.signed-header")).document(Role::Judged)?;
 
     let cases = cases(&founding, &signed, &signers);
     let failed = cases.iter().filter(|case| !case.as_expected).count();
@@ -75,20 +77,27 @@ pub(super) fn run() -> Result<Report, Failure> {
             cases.iter().map(Case::row).collect::<Value>(),
         );
     report
-        .not_checked("proofs: the quorum circuit and its prover are not in this version")
+        .not_checked("proofs: quorate prove makes one of such a block")
         .not_checked("agreement: no node ran, the votes were signed in one process")
-        .not_checked("attestations: there is no service and no log yet")
-        .next(
+        .not_checked("attestations: there is no service and no log yet");
+    match &args.dir {
+        Some(dir) => report.next(format!(
+            "quorate prove {dir}/block-1.signed-header --set {dir}/private/validator-set.json \
+             --policy {dir}/public/policy.json --out block-1.attestation",
+            dir = dir.display()
+        )),
+        None => report.next(
             "quorate init --validators 4 --dir net, then quorate inspect net/private/roster.json",
-        );
+        ),
+    };
     Ok(report)
 }
 
-fn chain_args() -> ChainArgs {
+fn chain_args(args: &DemoArgs) -> ChainArgs {
     ChainArgs {
         slots: None,
         accept_unprovable: false,
-        verifying_keys: Vec::new(),
+        verifying_keys: args.verifying_keys.clone(),
         public_set: false,
         time: None,
         block_interval_ms: 1000,

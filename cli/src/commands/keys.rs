@@ -237,7 +237,10 @@ fn export(args: &KeysExportArgs) -> Result<Report, Failure> {
     let existing = work::existing(args.force);
     args.out.check(existing)?;
     let store = work::store(&args.store)?;
-    let key = work::open(&store, &args.key)?;
+    let key = match &args.key {
+        Some(digits) => work::open(&store, digits)?,
+        None => work::only(&store)?,
+    };
     let mut report = Report::new(
         Verdict::Done,
         format!(

@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run_command(command: Command) -> Result<Report, Failure> {
     match command {
-        Command::Demo => demo::run(),
+        Command::Demo(args) => demo::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Genesis(args) => genesis::run(args),

@@ -51,6 +51,21 @@ pub(super) fn find(store: &Store, digits: &str) -> Result<Digest, Failure> {
     }
 }
 
+/// The only key in the store.
+pub(super) fn only(store: &Store) -> Result<StoredKey, Failure> {
+    let mut entries = store.entries()?.into_iter();
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => Ok(entry.key?),
+        (None, _) => Err(Failure::Unknown(format!(
+            "there is no key in {}; quorate setup makes one",
+            store.dir().display()
+        ))),
+        (Some(_), Some(_)) => Err(Failure::usage(
+            "there are several keys: say which; quorate keys list shows them",
+        )),
+    }
+}
+
 /// The key whose digest begins so, opened.
 pub(super) fn open(store: &Store, digits: &str) -> Result<StoredKey, Failure> {
     Ok(store.open(&find(store, digits)?)?)

@@ -57,10 +57,7 @@ fn a_key_is_made_listed_checked_exported_and_removed() {
     assert_eq!(check["checks"].as_array().unwrap().len(), 4);
 
     let short = &digest[..8];
-    sandbox.expect(
-        0,
-        &format!("keys export-light {short} --keys keys --out key.vk"),
-    );
+    sandbox.expect(0, "keys export-light --keys keys --out key.vk");
     let key = VerifyingKey::from_file(&sandbox.read("key.vk")).unwrap();
     assert_eq!(key.digest().to_string(), digest);
     sandbox.expect(
@@ -191,6 +188,7 @@ fn keys_that_are_not_there_are_said_to_be_missing() {
         (3, "keys export-light 01234567 --keys keys --out out"),
         (4, "keys check 0123456 --keys keys"),
         (4, "keys check 0123456G --keys keys"),
+        (3, "keys export-light --keys keys --out out"),
         (4, "keys remove --keys keys"),
         (0, "keys list --keys keys"),
         (0, "keys remove --unfinished --keys keys"),
