@@ -199,8 +199,8 @@ pub fn verify(
     }
 }
 
-/// [`verify`] for many, in their order. Proofs under one key are checked together, which costs a
-/// third of checking each; if one of them does not hold, each is judged alone.
+/// [`verify`] for many, in their order. Proofs under one key are checked in one batch; if one of
+/// them does not hold, each is judged alone.
 pub fn verify_all(
     attestations: &[&Attestation],
     policy: &Policy,

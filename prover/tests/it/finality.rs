@@ -1,7 +1,7 @@
 //! The product, end to end: a certificate of real signatures, the whole quorum circuit, a real
 //! proof, and a verifier that holds nothing but a policy and the light key.
 //!
-//! Whole proofs of the real circuit: two. docs/performance.md counts those of all tests.
+//! The whole proofs of the real circuit are those of `privacy`.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,6 +20,8 @@ use quorate_verifier::primitives::{TimeMs, View};
 use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::trust::{Cosigners, Policy, TrustAnchor};
+
+use crate::privacy::{CHAIN, PAIR};
 
 const RULE: QuorumRule = QuorumRule::COMMIT;
 const SLOTS: u16 = INSECURE_TEST_SIZE.slots();
@@ -83,12 +85,8 @@ fn verifier(network: &Network) -> (Policy, KeyRing) {
 
 #[test]
 fn a_certificate_becomes_a_proof_that_hides_its_signers() {
-    let network = network();
-    let (policy, ring) = verifier(&network);
-    let start = Instant::now();
-    let few = prove(&network, &block(&network, &[0, 1])).expect("a quorum");
-    println!("proof: {:.1} s", start.elapsed().as_secs_f64());
-    let other = prove(&network, &block(&network, &[0, 2, 3])).expect("another quorum");
+    let (policy, ring) = verifier(&CHAIN.networks[0]);
+    let [few, other] = PAIR.each_ref().map(|traces| traces.attestation.clone());
 
     // One statement, two quorums: nothing but the proofs' random bytes differs.
     assert_eq!(few.statement(), other.statement());

@@ -1,7 +1,7 @@
 //! One statement, two quorums: nothing that is left behind tells them apart. And the same proofs, as
 //! the first of two steps of a light client, under the circuit as it is now.
 //!
-//! Whole proofs of the real circuit: three. What the values in the circuit look like is tested where
+//! Whole proofs of the real circuit: three, for all tests of this crate. What the values in the circuit look like is tested where
 //! it is built: `full_and_almost_empty_slots_look_alike`.
 
 use std::fmt::{Debug, Write};
@@ -28,7 +28,7 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 use crate::finality::PROVER;
 
 /// A chain whose second block is signed by another set than its first.
-static CHAIN: LazyLock<Rolling> = LazyLock::new(|| {
+pub(crate) static CHAIN: LazyLock<Rolling> = LazyLock::new(|| {
     let key = PROVER.verifier();
     let listed = AcceptedKey {
         digest: *key.digest(),
@@ -38,14 +38,14 @@ static CHAIN: LazyLock<Rolling> = LazyLock::new(|| {
 });
 
 /// Everything that a proof leaves: the attestation and what was logged on the way.
-struct Traces {
+pub(crate) struct Traces {
     signed: SignedHeader,
-    attestation: Attestation,
+    pub(crate) attestation: Attestation,
     log: Vec<String>,
 }
 
 /// The first block by a quorum of two and by one of three: one statement.
-static PAIR: LazyLock<[Traces; 2]> = LazyLock::new(|| {
+pub(crate) static PAIR: LazyLock<[Traces; 2]> = LazyLock::new(|| {
     let header = CHAIN.headers(1).remove(1);
     [QUORUMS[0], QUORUMS[1]].map(|signers| {
         let network = &CHAIN.networks[0];
