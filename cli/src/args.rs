@@ -70,6 +70,14 @@ pub(crate) enum Command {
     /// Write, consent to and sign requests to the settlement ledger, and read what it shows
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Approve, as a validator, the changes of validators or parameters in a file of requests
+    Approve(ApproveArgs),
+    /// Run a validator
+    Node(NodeArgs),
+    /// Ask a running node how things are
+    Status(StatusArgs),
+    /// Send signed requests to a node, and wait until each is final
+    Submit(SubmitArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the man page, or write one per command into a directory
@@ -103,6 +111,10 @@ impl Command {
             Self::Keys(KeysCommand::ExportLight(_)) => "keys export-light",
             Self::Inspect(_) => "inspect",
             Self::Ledger(command) => command.name(),
+            Self::Approve(_) => "approve",
+            Self::Node(_) => "node",
+            Self::Status(_) => "status",
+            Self::Submit(_) => "submit",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
         }
@@ -747,6 +759,92 @@ pub(crate) struct LedgerScenarioArgs {
     /// The trust anchor of the chain that started from that first state
     #[arg(long, value_name = "FILE")]
     pub(crate) anchor: Option<Source>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The node's configuration: its consensus key signs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Requests with a change, whose sender and sequence are settled; - is stdin
+    #[arg(value_name = "REQUESTS")]
+    pub(crate) requests: Source,
+    /// The set that is in force [default: the founding set that the configuration names]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: Option<Source>,
+    /// Where the file with the approval goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// The node's configuration, node.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Check configuration, keys, documents and ports, and stop
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// This key has never voted on this chain: the first start of a new network. Without it a node
+    /// that knows nothing of its past asks the others before it votes
+    #[arg(long)]
+    pub(crate) new: bool,
+}
+
+/// Which node is asked, and as whom.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["config", "node"]))]
+pub(crate) struct LinkArgs {
+    /// A node of this machine, by its configuration: the link uses the node's own network key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A node elsewhere, which lists your key among its clients: host:port
+    #[arg(long, value_name = "ADDRESS", requires_all = ["node_key", "link_key", "anchor"])]
+    pub(crate) node: Option<String>,
+    /// Network key of that node, 64 hex digits or a file
+    #[arg(long, value_name = "KEY")]
+    pub(crate) node_key: Option<std::ffi::OsString>,
+    /// Your own network key, a PKCS#8 file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) link_key: Option<Source>,
+    /// The chain's trust anchor
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<Source>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// Requests, JSON or binary; - is stdin
+    #[arg(value_name = "REQUESTS")]
+    pub(crate) requests: Source,
+    /// Sign, as the client with this key (a PKCS#8 file), what nobody has signed yet
+    #[arg(long, value_name = "FILE", requires = "signed")]
+    pub(crate) key: Option<Source>,
+    /// Give the requests their sender and sequences, write them to --signed, and stop: for others
+    /// to consent to or approve before anything is signed
+    #[arg(long, requires = "key")]
+    pub(crate) draft: bool,
+    /// Passphrase of that key, on one line; - is stdin
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) passphrase_file: Option<Source>,
+    /// Write the signed requests here before the first is sent. To go on after an interruption,
+    /// submit this file: whatever was executed is not executed again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signed: Option<PathBuf>,
+    /// Write every outcome here, one JSON document on each line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcomes: Option<PathBuf>,
+    /// Give up after so many seconds without any progress
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) patience: u64,
 }
 
 #[derive(Debug, Args)]

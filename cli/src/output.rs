@@ -419,8 +419,30 @@ fn escape(text: &str, which: fn(char) -> bool) -> String {
     out
 }
 
+type Stopper = Box<dyn Fn() + Send>;
+
+/// What an interrupt does instead of ending the process, the first time.
+static STOPPER: Mutex<Option<Stopper>> = Mutex::new(None);
+
+/// From now on the user's first interrupt calls this; the second ends the process as ever.
+pub(crate) fn stop_by(stopper: impl Fn() + Send + 'static) {
+    *STOPPER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stopper));
+}
+
+/// The user interrupts: a command that can stop by itself is told to, any other ends here.
+pub(crate) fn interrupt() {
+    let stopper = STOPPER
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    match stopper {
+        Some(stop) => stop(),
+        None => interrupted(),
+    }
+}
+
 /// Answers `interrupted`, removes what was half made, and ends the process.
-pub(crate) fn interrupted() -> ! {
+fn interrupted() -> ! {
     files::remove_unfinished();
     let report = Report::new(
         Verdict::Interrupted,

@@ -1,5 +1,6 @@
 //! One module for each group of commands.
 
+mod approve;
 mod bench;
 mod bundle;
 mod certificate;
@@ -14,10 +15,14 @@ mod keygen;
 mod keys;
 mod ledger;
 mod light_client;
+mod link;
+mod node;
 mod policy;
 mod prove;
 mod setup;
 mod shell;
+mod status;
+mod submit;
 mod verify;
 mod work;
 
@@ -47,7 +52,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let json = mode.json;
     output::set_mode(mode);
     // Without a handler the user's interrupt still ends the process, only less tidily.
-    let _ = ctrlc::set_handler(|| output::interrupted());
+    let _ = ctrlc::set_handler(output::interrupt);
     let code = match parsed {
         Ok(cli) => output::answer(&run_command(cli.command).unwrap_or_else(Report::from)),
         Err(error) => answer_clap(&error, json),
@@ -73,6 +78,10 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Setup(args) => setup::run(&args),
         Command::Keys(command) => keys::run(&command),
         Command::Ledger(command) => ledger::run(&command),
+        Command::Approve(args) => approve::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Submit(args) => submit::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

@@ -15,6 +15,7 @@ mod keygen;
 mod keys;
 mod ledger;
 mod light_client;
+mod network;
 #[cfg(target_os = "linux")]
 mod offline;
 mod prove;

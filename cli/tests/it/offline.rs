@@ -1,5 +1,5 @@
-//! No command opens a socket: each is run under a filter of the kernel's that kills a process at
-//! the first system call by which one is made.
+//! No command opens a socket, but for those that talk to nodes: each other one is run under a filter
+//! of the kernel's that kills a process at the first system call by which one is made.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -61,7 +61,7 @@ fn expect(sandbox: &Sandbox, code: i32, line: &str) -> Run {
 }
 
 #[test]
-fn no_command_opens_a_socket() {
+fn no_command_for_files_opens_a_socket() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "key.vk",

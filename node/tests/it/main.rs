@@ -3,3 +3,4 @@
 
 mod attest;
 mod ledger;
+mod shell;

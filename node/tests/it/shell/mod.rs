@@ -1,0 +1,6 @@
+//! The shell: whole nodes on loopback.
+
+mod bench;
+mod cluster;
+mod floods;
+mod memory;
