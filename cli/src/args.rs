@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use quorate_pbft::sim::LiarKind;
 use quorate_verifier::genesis::AcceptedKey;
 use quorate_verifier::json;
 use quorate_verifier::primitives::{ChainId, CircuitSize, Digest, TimeMs};
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::sizes::{NAMED_SIZES, NamedSize};
 
+use crate::commands::simulate;
 use crate::files::{Sink, Source};
 use crate::output::EXIT_CODES;
 use crate::progress;
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// The keys on this machine
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Run seeded worlds of validators, or every split of four and a twin, and hold them to every
+    /// promise
+    Simulate(SimulateArgs),
     /// Show what a file is and holds; says nothing of whether to trust it
     Inspect(InspectArgs),
     /// Write, consent to and sign requests to the settlement ledger, and read what it shows
@@ -109,6 +114,7 @@ impl Command {
             Self::Keys(KeysCommand::Check(_)) => "keys check",
             Self::Keys(KeysCommand::Remove(_)) => "keys remove",
             Self::Keys(KeysCommand::ExportLight(_)) => "keys export-light",
+            Self::Simulate(_) => "simulate",
             Self::Inspect(_) => "inspect",
             Self::Ledger(command) => command.name(),
             Self::Approve(_) => "approve",
@@ -641,6 +647,32 @@ pub(crate) struct LightClientResetArgs {
     /// The height of the fork that you have looked into: needed when the client is frozen by one
     #[arg(long, value_name = "HEIGHT")]
     pub(crate) acknowledge_fork: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// The first world's seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many worlds to run, of this seed and those that follow
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: u64,
+    /// Put this liar into every world; otherwise the seed chooses one, or none
+    #[arg(long, value_name = "NAME", value_parser = simulate::parse_liar)]
+    pub(crate) liar: Option<LiarKind>,
+    /// Sign with Ed25519 and not with symbols: the same decisions, more slowly
+    #[arg(long)]
+    pub(crate) ed25519: bool,
+    /// Run every case of four validators and a twin over so many views instead
+    #[arg(long, value_name = "VIEWS", conflicts_with_all = ["seed", "runs", "liar", "ed25519"],
+        value_parser = clap::value_parser!(u32).range(1..=6))]
+    pub(crate) twins: Option<u32>,
+    /// In so many of these views, try every choice of who hears commits
+    #[arg(long, value_name = "VIEWS", default_value_t = 1, requires = "twins")]
+    pub(crate) commits: u32,
+    /// Threads to run on [default: the machine's]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<std::num::NonZero<usize>>,
 }
 
 #[derive(Debug, Args)]

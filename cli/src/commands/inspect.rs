@@ -9,9 +9,7 @@ use quorate_pbft::evidence::DoubleVote;
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::bundle::Bundle;
 use quorate_verifier::certificate::{CommitCertificate, SignedHeader};
-use quorate_verifier::encoding::{
-    Canonical, DecodeError, FILE_HEADER_BYTES, Kind, MAGIC, scalar_to_bytes,
-};
+use quorate_verifier::encoding::{DecodeError, Kind, MAGIC, scalar_to_bytes};
 use quorate_verifier::file::{self, FileType};
 use quorate_verifier::genesis::{Genesis, Parameters};
 use quorate_verifier::header::Header;
@@ -22,7 +20,7 @@ use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::ValidatorSet;
-use quorate_verifier::signature::{Signature, VoteKey};
+use quorate_verifier::signature::VoteKey;
 use quorate_verifier::statement::Statement;
 use quorate_verifier::trust::{Policy, TrustAnchor};
 
@@ -185,6 +183,10 @@ const KINDS: &[Inspector] = &[
             ]
         })
     }),
+    inspector::<DoubleVote>(
+        Privacy::Private("names a validator, and shows that it is faulty"),
+        |bytes| see::<DoubleVote>(bytes, double_vote),
+    ),
     inspector::<Update>(Privacy::Public, |bytes| {
         see::<Update>(bytes, |u| {
             let header = &u.attestation.header;
@@ -195,12 +197,6 @@ const KINDS: &[Inspector] = &[
             ]
         })
     }),
-    Inspector {
-        kind: Kind::DoubleVote,
-        privacy: Privacy::Private("names a validator, and shows that it is faulty"),
-        max_bytes: DOUBLE_VOTE_MAX_BYTES,
-        look: double_vote,
-    },
     inspector::<CommitCertificate>(Privacy::Private("names the signers"), |bytes| {
         see::<CommitCertificate>(bytes, |c| vec![("signers", c.votes().len().into())])
     }),
@@ -231,9 +227,6 @@ const KINDS: &[Inspector] = &[
         })
     }),
 ];
-
-/// Two signatures, what they sign, and for commits the headers.
-const DOUBLE_VOTE_MAX_BYTES: usize = 512 + 2 * <Header as FileType>::MAX_BYTES;
 
 /// No file that this program knows is longer; JSON may take eight times as much as binary.
 pub(super) const FILE_MAX_BYTES: usize = {
@@ -378,37 +371,22 @@ fn validator_set(bytes: &[u8]) -> Result<Look, DecodeError> {
     Ok(look)
 }
 
-/// Evidence as a node writes it: binary only.
-fn double_vote(bytes: &[u8]) -> Result<Look, DecodeError> {
-    let kind = Kind::DoubleVote;
-    if file::binary_kind(bytes)? != kind {
-        return Err(DecodeError::rule("kind", "a double vote"));
-    }
-    let proof = DoubleVote::from_bytes(&bytes[FILE_HEADER_BYTES..])?;
+/// Who signed what twice, in words; the signatures stand in the content.
+fn double_vote(proof: &DoubleVote) -> Vec<(&'static str, Value)> {
     let choice = |choice: &Choice| match choice {
         Choice::Block(block) => format!("block {block}"),
         Choice::Claim(None) => "nothing was prepared".into(),
         Choice::Claim(Some((view, block))) => format!("prepared in view {}: {block}", view.get()),
     };
     let slot = proof.slot;
-    let facts = vec![
+    vec![
         ("validator", Value::from(keys::hex(&proof.key))),
         ("height", slot.height.get().to_string().into()),
         ("view", slot.view.get().into()),
         ("step", format!("{:?}", slot.step).into()),
         ("first", choice(&proof.first.0).into()),
         ("second", choice(&proof.second.0).into()),
-    ];
-    let signature = |side: &(Choice, Signature)| Value::from(hex::encode(side.1.as_bytes()));
-    let mut members: Members = vec![
-        ("first signature".into(), signature(&proof.first)),
-        ("second signature".into(), signature(&proof.second)),
-    ];
-    if let Some(headers) = &proof.headers {
-        let chain = headers.0.chain_id.as_str();
-        members.push(("chain".into(), chain.into()));
-    }
-    Ok(Look { facts, members })
+    ]
 }
 
 fn key(source: &Source, bytes: &[u8]) -> Result<Report, Failure> {

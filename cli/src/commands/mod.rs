@@ -21,6 +21,7 @@ mod policy;
 mod prove;
 mod setup;
 mod shell;
+pub(crate) mod simulate;
 mod status;
 mod submit;
 mod verify;
@@ -72,6 +73,7 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::LightClient(command) => light_client::run(&command),
+        Command::Simulate(args) => Ok(simulate::run(&args)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Bench(BenchCommand::Prove(args)) => bench::prove(&args),

@@ -8,6 +8,7 @@
 mod certificate;
 mod contract;
 mod docs;
+mod evidence;
 mod founding;
 mod hostile;
 mod inspect;
@@ -19,5 +20,6 @@ mod network;
 #[cfg(target_os = "linux")]
 mod offline;
 mod prove;
+mod simulate;
 mod support;
 mod verify;
