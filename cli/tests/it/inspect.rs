@@ -139,3 +139,50 @@ fn kinds_that_cannot_be_read_are_named() {
         assert_eq!(sandbox.json("inspect file")["verdict"], verdict, "{text}");
     }
 }
+
+#[test]
+fn evidence_of_a_double_vote_is_shown() {
+    use ed25519_dalek::Signer as _;
+    use quorate_pbft::ballot::{Ballot, Choice, Slot, Step};
+    use quorate_pbft::evidence::DoubleVote;
+    use quorate_verifier::encoding::{Canonical, Kind};
+    use quorate_verifier::primitives::{Digest, Height, View};
+    use quorate_verifier::signature::{Signature, VoteKey};
+
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let slot = Slot {
+        height: Height::new(12),
+        view: View::new(3),
+        step: Step::Prepare,
+    };
+    let side = |block: u8| {
+        let choice = Choice::Block(Digest::from_bytes([block; 32]));
+        let bytes = Ballot { slot, choice }.signed_bytes(&Digest::ZERO);
+        (
+            choice,
+            Signature::from_bytes(secret.sign(&bytes).to_bytes()),
+        )
+    };
+    let proof = DoubleVote {
+        key: VoteKey::from_bytes(secret.verifying_key().as_bytes()).unwrap(),
+        slot,
+        first: side(1),
+        second: side(2),
+        headers: None,
+    };
+    let mut bytes = quorate_verifier::file::file_header(Kind::DoubleVote);
+    proof.write(&mut bytes);
+    let sandbox = Sandbox::new();
+    sandbox.write("evidence.double-vote", &bytes);
+    let result = sandbox.json("inspect evidence.double-vote")["result"].clone();
+    assert_eq!(result["kind"], "double-vote");
+    assert_eq!(result["validator"], hex::encode(proof.key.as_bytes()));
+    assert_eq!(result["height"], "12");
+    assert_eq!(result["step"], "Prepare");
+    assert_eq!(result["first"], format!("block {}", "01".repeat(32)));
+    let both = [&proof.first.1, &proof.second.1].map(|s| hex::encode(s.as_bytes()));
+    assert_eq!(result["content"]["first signature"], both[0]);
+    assert_eq!(result["content"]["second signature"], both[1]);
+    sandbox.write("cut.double-vote", &bytes[..bytes.len() - 1]);
+    sandbox.expect(4, "inspect cut.double-vote");
+}

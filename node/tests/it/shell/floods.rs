@@ -29,6 +29,45 @@ use super::bench::{
 
 type Link = tokio_rustls::client::TlsStream<TcpStream>;
 
+/// Runs one of the ignored tests below in a process of its own: its memory and its log are then
+/// nobody else's.
+fn alone(test: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("shell::floods::own_{test}")])
+        .args(["--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let passed = output.status.success() && words.contains("1 passed");
+    assert!(passed, "{words}\n{errors}");
+}
+
+#[test]
+fn strangers_are_bounded_and_named() {
+    alone("strangers_are_bounded_and_named");
+}
+
+#[test]
+fn oversize_frames_and_garbage_cut_the_link_and_name_the_peer() {
+    alone("oversize_frames_and_garbage_cut_the_link_and_name_the_peer");
+}
+
+#[test]
+fn a_flood_of_good_frames_with_bad_content_slows_nobody_for_long() {
+    alone("a_flood_of_good_frames_with_bad_content_slows_nobody_for_long");
+}
+
+#[test]
+fn a_client_that_sends_garbage_is_named_and_cut() {
+    alone("a_client_that_sends_garbage_is_named_and_cut");
+}
+
+#[test]
+fn a_double_vote_is_kept_as_evidence() {
+    alone("a_double_vote_is_kept_as_evidence");
+}
+
 /// A link to `node` with the network key of `as_node`, whose own machine is not running.
 async fn link(network: &Network, node: usize, as_node: usize) -> Result<Link, String> {
     let key = NetworkKey(network_key(node).verifying_key().to_bytes());
@@ -77,7 +116,8 @@ async fn closed(mut link: Link) {
 }
 
 #[test]
-fn strangers_are_bounded_and_named() {
+#[ignore = "run by `alone`, in a process of its own"]
+fn own_strangers_are_bounded_and_named() {
     let logged = Logged::start();
     run(async {
         let network = Network::new(4);
@@ -120,7 +160,8 @@ fn strangers_are_bounded_and_named() {
 }
 
 #[test]
-fn oversize_frames_and_garbage_cut_the_link_and_name_the_peer() {
+#[ignore = "run by `alone`, in a process of its own"]
+fn own_oversize_frames_and_garbage_cut_the_link_and_name_the_peer() {
     let logged = Logged::start();
     run(async {
         let network = Network::new(4);
@@ -207,7 +248,8 @@ fn forged_proposal(network: &Network, height: u64) -> Message {
 }
 
 #[test]
-fn a_flood_of_good_frames_with_bad_content_slows_nobody_for_long() {
+#[ignore = "run by `alone`, in a process of its own"]
+fn own_a_flood_of_good_frames_with_bad_content_slows_nobody_for_long() {
     let logged = Logged::start();
     run(async {
         let network = Network::new(4);
@@ -252,7 +294,8 @@ fn a_flood_of_good_frames_with_bad_content_slows_nobody_for_long() {
 }
 
 #[test]
-fn a_client_that_sends_garbage_is_named_and_cut() {
+#[ignore = "run by `alone`, in a process of its own"]
+fn own_a_client_that_sends_garbage_is_named_and_cut() {
     let logged = Logged::start();
     run(async {
         let network = Network::new(1);
@@ -289,7 +332,8 @@ fn signed_vote(network: &Network, height: u64, block: u8) -> Message {
 }
 
 #[test]
-fn a_double_vote_is_kept_as_evidence() {
+#[ignore = "run by `alone`, in a process of its own"]
+fn own_a_double_vote_is_kept_as_evidence() {
     let logged = Logged::start();
     run(async {
         let network = Network::new(4);
