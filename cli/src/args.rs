@@ -1,5 +1,7 @@
 //! The command line.
 
+mod service;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -15,6 +17,11 @@ use crate::commands::simulate;
 use crate::files::{Sink, Source};
 use crate::output::EXIT_CODES;
 use crate::progress;
+
+pub(crate) use service::{
+    CosignArgs, ExportArgs, LogArgs, LogCommand, MonitorArgs, ServeArgs, TokenCommand,
+    TokenCreateArgs, TokenListArgs, TokenRevokeArgs, VkeyArgs, WorkerArgs,
+};
 
 /// Proof that a quorum finalised it, without the roll call.
 #[derive(Debug, Parser)]
@@ -70,6 +77,18 @@ pub(crate) enum Command {
     /// Run seeded worlds of validators, or every split of four and a twin, and hold them to every
     /// promise
     Simulate(SimulateArgs),
+    /// Run the attestation service: proofs, transparency log, HTTP
+    Serve(ServeArgs),
+    /// Prove what an attestation service orders
+    Worker(WorkerArgs),
+    /// Watch over a transparency log from outside
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Fetch what shows a range of heights to be final, as one file for offline checks
+    Export(ExportArgs),
+    /// Who may read what is not public of an attestation service
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show what a file is and holds; says nothing of whether to trust it
     Inspect(InspectArgs),
     /// Write, consent to and sign requests to the settlement ledger, and read what it shows
@@ -115,6 +134,11 @@ impl Command {
             Self::Keys(KeysCommand::Remove(_)) => "keys remove",
             Self::Keys(KeysCommand::ExportLight(_)) => "keys export-light",
             Self::Simulate(_) => "simulate",
+            Self::Serve(_) => "serve",
+            Self::Worker(_) => "worker",
+            Self::Log(command) => command.name(),
+            Self::Export(_) => "export",
+            Self::Token(command) => command.name(),
             Self::Inspect(_) => "inspect",
             Self::Ledger(command) => command.name(),
             Self::Approve(_) => "approve",

@@ -7,6 +7,7 @@ mod certificate;
 mod circuit;
 mod demands;
 mod demo;
+mod export;
 mod founding;
 mod genesis;
 mod init;
@@ -16,16 +17,20 @@ mod keys;
 mod ledger;
 mod light_client;
 mod link;
+mod log;
 mod node;
 mod policy;
 mod prove;
+mod serve;
 mod setup;
 mod shell;
 pub(crate) mod simulate;
 mod status;
 mod submit;
+mod token;
 mod verify;
 mod work;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,6 +79,11 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Policy(args) => policy::run(&args),
         Command::LightClient(command) => light_client::run(&command),
         Command::Simulate(args) => Ok(simulate::run(&args)),
+        Command::Serve(args) => serve::run(&args),
+        Command::Worker(args) => worker::run(&args),
+        Command::Log(command) => log::run(&command),
+        Command::Export(args) => export::run(&args),
+        Command::Token(command) => token::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Bench(BenchCommand::Prove(args)) => bench::prove(&args),

@@ -4,6 +4,7 @@
 
 mod documents;
 mod inclusion;
+mod pack;
 mod proofs;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,12 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         now: demands::time(args.now)?,
         policy,
     };
+    if let Some(bytes) = pack::read(&args.files)? {
+        let Demands { policy, keys, .. } = demands;
+        let mut report = pack::judge(&bytes, &policy, keys);
+        report.next = None;
+        return Ok(report);
+    }
     let opened: Vec<(String, Result<Document, Failure>)> = args
         .files
         .iter()

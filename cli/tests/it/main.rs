@@ -20,6 +20,7 @@ mod network;
 #[cfg(target_os = "linux")]
 mod offline;
 mod prove;
+mod service;
 mod simulate;
 mod support;
 mod verify;

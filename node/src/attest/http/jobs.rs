@@ -22,7 +22,7 @@ use crate::attest::service::AcceptError;
 use crate::attest::store::{Failure, Job, JobId, JobState, LeaseError, LeaseToken, Submitted};
 
 /// A worker is heard from within this time, or its job goes to another.
-pub const LEASE_MS: u64 = 60_000;
+pub const LEASE_MS: u64 = 20_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,11 +13,13 @@ use super::problem::Problem;
 use super::route::{Answer, Cache, Call};
 use crate::attest::service::Finality;
 
-/// No script, nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
+/// Nothing from elsewhere, nothing inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("page.css");
+/// Made by `page/build.sh` from `page/page.mjs` and the second verifier of `fixtures/js`.
+const SCRIPT: &str = include_str!("page/page.js");
 
 /// `GET /page.css`.
 pub(super) fn style(_: &Arc<Context>, _: &Call) -> Result<Answer, Problem> {
@@ -26,6 +28,12 @@ pub(super) fn style(_: &Arc<Context>, _: &Call) -> Result<Answer, Problem> {
         STYLE,
         Cache::Revalidate,
     ))
+}
+
+/// `GET /page.js`: verification in the browser.
+pub(super) fn script(_: &Arc<Context>, _: &Call) -> Result<Answer, Problem> {
+    let media = "text/javascript; charset=utf-8";
+    Ok(Answer::new(media, SCRIPT, Cache::Revalidate))
 }
 
 /// `GET /?block=H`.
@@ -233,6 +241,18 @@ fn checks(context: &Context, height: Height, out: &mut String) -> Result<(), Pro
         let _ = writeln!(out, "<tr><th scope=\"row\">{name}<td>{shows}<td>{not}</tr>");
     }
     out.push_str("</table>\n");
+    let _ = write!(
+        out,
+        "<p>Download: <a href=\"/v1/attestations/{proved}/binary\">attestation</a>, \
+         <a href=\"/v1/keys/{}\">verifying key</a>, \
+         <a href=\"/log/finality/proof/{index}\">log proof</a>.</p>\n\
+         <div id=\"tools\" hidden data-height=\"{number}\" data-proved=\"{proved}\" \
+         data-index=\"{index}\">\n<button id=\"verify\">Verify in my browser</button>\n\
+         <button id=\"tamper\" disabled>Change one digit and watch it fail</button>\n\
+         <p id=\"verdict\" role=\"status\"></p>\n<p id=\"tampered\" role=\"status\"></p>\n</div>\n\
+         <script src=\"/page.js\" defer></script>\n",
+        proof.key
+    );
     Ok(())
 }
 

@@ -382,10 +382,11 @@ where
         body,
         caller,
     };
+    // Workers read nothing for a person, and would fill the log.
     if let Some(caller) = &call.caller
-        && route.listener == Listener::Public
+        && (route.listener == Listener::Public || route.method == Verb::Get)
     {
-        record(context, caller, route, &call)?;
+        record(context, caller, route, &call).await?;
     }
     let headers = call.headers.clone();
     let answer = if route.slow {
@@ -460,8 +461,8 @@ fn authorize(context: &Context, headers: &HeaderMap, needed: Role) -> Result<Tok
 }
 
 /// Every privileged read is an entry of the access log before it is answered.
-fn record(
-    context: &Context,
+async fn record(
+    context: &Arc<Context>,
     caller: &TokenRecord,
     route: &Route,
     call: &Call,
@@ -481,10 +482,13 @@ fn record(
         "method": route.method.as_str(),
         "path": path,
     });
-    context
-        .service
-        .record(&entry)
-        .map_err(|error| Problem::unavailable("the access log cannot be written", &error))
+    let failed = |error: &dyn std::fmt::Display| {
+        Problem::unavailable("the access log cannot be written", error)
+    };
+    let service = Arc::clone(&context.service);
+    let recorded = tokio::task::spawn_blocking(move || service.record(&entry)).await;
+    let recorded = recorded.map_err(|error| failed(&error))?;
+    recorded.map_err(|error| failed(&error))
 }
 
 /// A time as RFC 3339 writes it.

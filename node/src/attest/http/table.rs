@@ -90,6 +90,13 @@ pub static ROUTES: &[Route] = &[
         page::style,
     ),
     get(
+        "/page.js",
+        "The page's verification in the browser, a plain script",
+        &["text/javascript; charset=utf-8"],
+        &[200],
+        page::script,
+    ),
+    get(
         "/openapi.json",
         "This interface as an OpenAPI 3.1 document",
         JSON,

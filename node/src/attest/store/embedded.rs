@@ -179,15 +179,20 @@ impl Store for EmbeddedStore {
             }
         }
         if let Some(key) = key {
+            let (class, order) = if header.next_validators == header.validators {
+                (Class::Head, height)
+            } else {
+                (Class::Request, count(&write, REQUEST)?)
+            };
             let job = Job {
                 id: JobId::new(header, &key),
                 height,
                 key,
-                class: Class::Head,
+                class,
                 state: JobState::Queued { not_before: 0 },
                 attempts: 0,
                 created_at: now,
-                order: height,
+                order,
             };
             open_job(&write, &job)?;
         }
@@ -323,7 +328,7 @@ impl Store for EmbeddedStore {
         let write = self.write()?;
         end_leases(&write, now)?;
         let turn = value_u64(&write, TURN)?;
-        let order = if turn == Class::Head as u64 {
+        let order = if turn == 1 + Class::Head as u64 {
             [Class::Request, Class::Head]
         } else {
             [Class::Head, Class::Request]
@@ -347,7 +352,7 @@ impl Store for EmbeddedStore {
             until,
         };
         write_job(&write, &job)?;
-        set_u64(&write, TURN, job.class as u64)?;
+        set_u64(&write, TURN, 1 + job.class as u64)?;
         let (block, set) = {
             let mut leased = write.open_table(LEASED).map_err(failed)?;
             leased

@@ -62,7 +62,8 @@ impl FromStr for JobId {
 pub enum Class {
     /// Because the block is final: newest first, dropped when a later one is proved.
     Head = 0,
-    /// Because somebody asked for this very height.
+    /// Because somebody asked for this very height, or light clients will: it is the last that a
+    /// set signs.
     Request = 1,
 }
 

@@ -87,6 +87,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Keeps a final block, whose certificate the caller has checked, and queues its proof under
     /// the key of this digest (none: the block waits to be covered). Blocks come in order.
     ///
+    /// A block that names another set for the next one is proved itself, whatever covers it: no
+    /// light client gets past a change of the set without the last header of the old one.
+    ///
     /// Answers whether it is new. A contradicting block is kept as the evidence of a fork.
     ///
     /// # Errors

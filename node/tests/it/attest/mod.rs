@@ -1,3 +1,6 @@
 //! The attestation service.
 
+mod chain;
+mod http;
 mod log;
+mod pipeline;

@@ -1,0 +1,241 @@
+//! A small HTTP client for our own services: one request, one connection, `http://` only.
+//!
+//! Between machines it runs through a tunnel or a proxy that speaks TLS.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use quorate_verifier::primitives::Digest;
+use quorate_verifier::tlog::Checkpoint;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use warp::http::{Request, StatusCode, header};
+
+use super::log::{LogReader, ReadError, TileSource, bundle_path, split_bundle, tile_path};
+
+/// Longest answer.
+const ANSWER_MAX_BYTES: usize = 32 << 20;
+/// A request and its answer take no longer.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Where a service is, and how to ask it.
+#[derive(Clone)]
+pub struct Client {
+    authority: String,
+    prefix: String,
+    bearer: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client(http://{}{})", self.authority, self.prefix)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// An address that is none.
+    #[error("{0:?} is not of the form http://HOST:PORT[/PATH]")]
+    Address(String),
+    /// Nobody answers, or not in time.
+    #[error("{address}: {what}")]
+    Unreachable {
+        /// Who was asked.
+        address: String,
+        /// What happened.
+        what: String,
+    },
+}
+
+impl Client {
+    /// Asks the service at `http://HOST:PORT[/PATH]`, with a bearer token if one is needed.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`].
+    pub fn new(url: &str, bearer: Option<String>) -> Result<Self, ClientError> {
+        let wrong = || ClientError::Address(url.into());
+        let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let port = authority.rsplit_once(':').map(|(_, port)| port);
+        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+            return Err(wrong());
+        }
+        let prefix = match path.trim_end_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        };
+        Ok(Self {
+            authority: authority.into(),
+            prefix,
+            bearer,
+        })
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+        self.ask("GET", path, Bytes::new()).await
+    }
+
+    /// `POST`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn post(
+        &self,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        self.ask("POST", path, body.into()).await
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let failed = |what: String| ClientError::Unreachable {
+            address: format!("http://{}", self.authority),
+            what,
+        };
+        match timeout(TIME, self.ask_once(method, path, body)).await {
+            Ok(answer) => answer.map_err(|error| failed(error.to_string())),
+            Err(_) => Err(failed("no answer within 30 seconds".into())),
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.prefix))
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close");
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        let answer = sender.send_request(request.body(Full::new(body))?).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
+            .collect()
+            .await?;
+        driver.abort();
+        Ok((status, body.to_bytes()))
+    }
+}
+
+/// A log over HTTP, at the address that ends in `/log/finality`. Blocks: for commands.
+#[derive(Debug)]
+pub struct HttpReader {
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl HttpReader {
+    /// The log at this address.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`], or the system has no threads.
+    pub fn new(url: &str, bearer: Option<String>) -> Result<Self, ClientError> {
+        let client = Client::new(url, bearer)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ClientError::Unreachable {
+                address: url.into(),
+                what: error.to_string(),
+            })?;
+        Ok(Self { client, runtime })
+    }
+
+    fn fetch(&self, path: &str) -> io::Result<Bytes> {
+        let (status, body) = self
+            .runtime
+            .block_on(self.client.get(path))
+            .map_err(io::Error::other)?;
+        match status {
+            StatusCode::OK => Ok(body),
+            StatusCode::NOT_FOUND => Err(io::Error::new(io::ErrorKind::NotFound, path.to_owned())),
+            other => Err(io::Error::other(format!("{path}: HTTP {other}"))),
+        }
+    }
+
+    /// The newest checkpoint that a cosigner signed, if there is one; nothing of it verified.
+    ///
+    /// # Errors
+    /// What reading says, and `InvalidData` for what is no checkpoint.
+    pub fn cosigned(&self) -> io::Result<Option<Checkpoint>> {
+        let bytes = match self.fetch("/cosigned") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let checkpoint = text.parse::<Checkpoint>();
+        checkpoint
+            .map(Some)
+            .map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Hands a cosigned checkpoint to the log.
+    ///
+    /// # Errors
+    /// What the log answers, in words.
+    pub fn hand_in(&self, cosigned: &Checkpoint) -> io::Result<()> {
+        let asked = self.client.post("/cosigned", cosigned.to_string());
+        let (status, body) = self.runtime.block_on(asked).map_err(io::Error::other)?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Err(io::Error::other(format!("HTTP {status}: {body}")))
+    }
+}
+
+impl TileSource for HttpReader {
+    fn tile(&self, level: u8, index: u64, width: u64) -> io::Result<Vec<Digest>> {
+        let bytes = self.fetch(&format!("/{}", tile_path(level, index, width)))?;
+        Ok(bytes
+            .as_chunks::<32>()
+            .0
+            .iter()
+            .map(|bytes| Digest::from_bytes(*bytes))
+            .collect())
+    }
+}
+
+impl LogReader for HttpReader {
+    fn checkpoint(&self) -> Result<Checkpoint, ReadError> {
+        let failed = |error| ReadError::Io {
+            what: format!("http://{}{}", self.client.authority, self.client.prefix),
+            error,
+        };
+        let bytes = match self.fetch("/checkpoint") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ReadError::NoLog),
+            other => other.map_err(failed)?,
+        };
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        Ok(text.parse()?)
+    }
+
+    fn bundle(&self, index: u64, width: u64) -> io::Result<Vec<Vec<u8>>> {
+        let bytes = self.fetch(&format!("/{}", bundle_path(index, width)))?;
+        split_bundle(&bytes, width)
+    }
+}
