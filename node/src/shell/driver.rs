@@ -30,8 +30,8 @@ use quorate_pbft::{
     Config, Core, Decision, Effect, Halt, Input, Memory, Peer, PoolError, Recipients,
 };
 use quorate_verifier::certificate::CommitCertificate;
-use quorate_verifier::encoding::{Canonical, Kind};
-use quorate_verifier::file::file_header;
+use quorate_verifier::encoding::Canonical;
+use quorate_verifier::file::FileType;
 use quorate_verifier::genesis::Genesis;
 use quorate_verifier::json;
 use quorate_verifier::primitives::{Digest, Height, TimeMs};
@@ -845,14 +845,12 @@ impl<A: App, D: Storage> Driver<A, D> {
         );
         let file = format!("{}-{}-{step:?}-{}", height.get(), view.get(), &key[..16]);
         let path = self.evidence.join(file.to_lowercase() + ".double-vote");
-        let mut bytes = file_header(Kind::DoubleVote);
-        proof.write(&mut bytes);
         if path.exists() {
             return Ok(());
         }
         let write = || -> std::io::Result<()> {
             let mut file = fs::File::create_new(&path)?;
-            file.write_all(&bytes)?;
+            file.write_all(&proof.to_file())?;
             file.sync_all()
         };
         write().map_err(Stop::Evidence)

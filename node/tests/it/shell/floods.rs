@@ -17,6 +17,7 @@ use quorate_pbft::message::{Message, PrePrepare, Vote};
 use quorate_pbft::request::{ClientKey, Payload, Request};
 use quorate_pbft::scheme::Ed25519;
 use quorate_verifier::encoding::Canonical;
+use quorate_verifier::file::FileType;
 use quorate_verifier::primitives::{Digest, Height, View};
 use quorate_verifier::signature::Signature;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -355,7 +356,7 @@ fn own_a_double_vote_is_kept_as_evidence() {
             assert!(begun.elapsed() < Duration::from_secs(60), "no evidence");
         };
         let bytes = std::fs::read(kept).unwrap();
-        let proof = DoubleVote::from_bytes(&bytes[9..]).unwrap();
+        let proof = DoubleVote::from_file(&bytes).unwrap();
         assert_eq!(proof.check(&Ed25519, &network.chain()), Ok(()));
         assert_eq!(proof.key, public(&consensus_key(3)));
         assert!(logged.has(&["ERROR", "node-3", "signed twice"]));
