@@ -102,7 +102,7 @@ fn state_root(args: &ChainArgs, ledger: Option<&LedgerGenesis>) -> Result<Digest
 /// Where the ledger's first state lies beside the founding documents, which do not contain it.
 pub(super) const LEDGER_FILE: &str = "private/ledger.json";
 
-/// Writes the ledger's first state, after [`write`].
+/// Writes the ledger's first state, after [`write()`].
 pub(super) fn write_ledger(dir: &NewDirectory, ledger: &LedgerGenesis) -> Result<(), Failure> {
     let json = zeroize::Zeroizing::new(ledger.to_json() + "\n"); // its salt is in it
     dir.file(LEDGER_FILE, json.as_bytes(), Access::Private)
