@@ -200,6 +200,16 @@ pub(crate) fn write(
     access: Access,
     existing: Existing,
 ) -> Result<(), Failure> {
+    write_with(path, access, existing, |mut out| out.write_all(bytes))
+}
+
+/// Writes a file whole or not at all, from what `fill` writes: for what is too long to be held.
+pub(crate) fn write_with(
+    path: &Path,
+    access: Access,
+    existing: Existing,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), Failure> {
     let failed = |error| Failure::Write {
         path: path.into(),
         error,
@@ -212,9 +222,9 @@ pub(crate) fn write(
     builder.prefix(".quorate-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(access.mode()));
-    let mut file = builder.tempfile_in(dir).map_err(failed)?;
+    let file = builder.tempfile_in(dir).map_err(failed)?;
     let _unfinished = Unfinished::new(file.path());
-    file.write_all(bytes).map_err(failed)?;
+    fill(file.as_file()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     match existing {
         Existing::Replace => file.persist(path).map_err(|e| failed(e.error))?,

@@ -35,8 +35,8 @@ const SETUP_BYTES: u64 = 1200;
 const PROVE_BYTES: u64 = 400;
 /// For the run of the key that is at hand, at most.
 const RUN_BYTES: u64 = 320 << 20;
-const SETUP_SECONDS: f64 = 70e-6;
-const PROVE_SECONDS: f64 = 17e-6;
+const SETUP_SECONDS: f64 = 45e-6;
+const PROVE_SECONDS: f64 = 9e-6;
 /// Beyond the largest named size: up to 256 slots.
 const LARGEST_DOMAIN_LOG2: u8 = 24;
 

@@ -1,12 +1,14 @@
 //! `quorate circuit`: what the quorum circuit costs, read from the names of its rows, and its rows
 //! for other people's tools.
 
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use quorate_circuits::circom::{write_r1cs, write_symbols};
 use quorate_circuits::circuit::QuorumCircuit;
 use quorate_circuits::ground::Circuit;
 use quorate_circuits::report::Listing;
+use quorate_prover::Cost;
 use quorate_verifier::primitives::CircuitSize;
 
 use crate::args::CircuitArgs;
@@ -14,9 +16,6 @@ use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
 use crate::output::{Report, Verdict};
 use crate::value::Value;
-
-/// Microseconds of proving for each row on two cores: see docs/performance.md.
-const MICROSECONDS_PER_ROW: usize = 17;
 
 pub(super) fn run(args: &CircuitArgs) -> Result<Report, Failure> {
     let circuit = QuorumCircuit::of_size(args.slots);
@@ -40,10 +39,8 @@ pub(super) fn run(args: &CircuitArgs) -> Result<Report, Failure> {
         .fact("committed", number(listing.matrices.layout.committed))
         .fact("domain", number(rows.next_power_of_two()))
         .fact("chunk_bits", number(circuit.chunk_bits as usize))
-        .fact(
-            "proving_seconds_estimate",
-            number((rows * MICROSECONDS_PER_ROW).div_ceil(1_000_000)),
-        )
+        .fact("proving_seconds_estimate", seconds(Cost::of(args.slots)))
+        .fact("estimate_is_for", ESTIMATE_IS_FOR)
         .fact("digest", hex::encode(listing.matrices.digest()).as_str())
         .fact("gadgets", Value::Members(gadgets));
     if let Some(path) = &args.export {
@@ -74,6 +71,20 @@ fn marginal(chunk_bits: u32) -> usize {
     rows(4) - rows(3)
 }
 
+/// What [`Cost`]'s seconds were measured on. Another machine has others.
+const ESTIMATE_IS_FOR: &str =
+    "two idle cores of an AMD EPYC; `quorate bench prove` measures this machine";
+
+/// Whole seconds, rounded up.
+fn seconds(cost: Cost) -> Value {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate of some seconds to some minutes"
+    )]
+    Value::Number(cost.prove_seconds.ceil() as u64)
+}
+
 fn number(n: usize) -> Value {
     Value::Number(n as u64)
 }
@@ -85,13 +96,14 @@ fn export(
     symbols: &Path,
     existing: Existing,
 ) -> Result<(), Failure> {
-    let (mut rows, mut names) = (Vec::new(), Vec::new());
-    let failed = |error| Failure::Write {
-        path: path.into(),
-        error,
-    };
-    write_r1cs(listing, &mut rows).map_err(failed)?;
-    write_symbols(listing, &mut names).map_err(failed)?;
-    files::write(path, &rows, Access::Public, existing)?;
-    files::write(symbols, &names, Access::Public, existing)
+    files::write_with(path, Access::Public, existing, |file| {
+        let mut out = BufWriter::new(file);
+        write_r1cs(listing, &mut out)?;
+        out.flush()
+    })?;
+    files::write_with(symbols, Access::Public, existing, |file| {
+        let mut out = BufWriter::new(file);
+        write_symbols(listing, &mut out)?;
+        out.flush()
+    })
 }
