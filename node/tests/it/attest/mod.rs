@@ -4,3 +4,4 @@ mod chain;
 mod http;
 mod log;
 mod pipeline;
+mod privacy;
