@@ -109,6 +109,7 @@ fn the_page_runs_as_it_stands() {
                 "final"
             }
             "light-client" if line.contains(" update ") => "final",
+            "simulate" => "verified",
             _ => "done",
         };
         assert_eq!(sandbox.json(line)["verdict"], expected, "{line}");
