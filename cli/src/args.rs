@@ -153,12 +153,26 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Keep the documents and the block in this directory; it may not exist
+    /// Stop after a few proved heights; otherwise run until interrupted
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// How many proved heights are a few
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) proofs: u16,
+    /// Keep everything in this directory; it may not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Verifying key that proofs may be made under: its file, or its digest and the slots of its
-    /// circuit; repeat for more
-    #[arg(long = "verifying-key", value_name = "FILE|DIGEST:SLOTS", value_parser = parse_key)]
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// No network, no proofs: sign one block in this process, and judge certificates of it
+    #[arg(long, conflicts_with_all = ["exit", "proofs"])]
+    pub(crate) certificates: bool,
+    /// Verifying key that proofs of that block may be made under: its file, or its digest and the
+    /// slots of its circuit; repeat for more
+    #[arg(
+        long = "verifying-key", value_name = "FILE|DIGEST:SLOTS", value_parser = parse_key,
+        requires = "certificates"
+    )]
     pub(crate) verifying_keys: Vec<KeyArg>,
 }
 

@@ -60,7 +60,7 @@ fn every_exit_code_is_given_in_words_and_in_json() {
 fn every_command_answers_in_json() {
     let sandbox = Sandbox::new();
     let answers = [
-        ("demo", "done"),
+        ("demo --certificates", "done"),
         ("keygen --out key.pem", "done"),
         ("init --validators 4 --dir net", "done"),
         (
@@ -197,19 +197,19 @@ fn help_and_version_are_results() {
 }
 
 #[test]
-fn the_demo_works_and_leaves_nothing() {
+fn the_demo_of_certificates_works_and_leaves_nothing() {
     let sandbox = Sandbox::new();
     let scratch = sandbox.path("scratch");
     std::fs::create_dir(&scratch).unwrap();
     let output = sandbox
         .command()
-        .arg("demo")
+        .args(["demo", "--certificates"])
         .env("TMPDIR", &scratch)
         .output();
     let run = Run::from(output.unwrap());
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
-    let answer = sandbox.json("demo");
+    let answer = sandbox.json("demo --certificates");
     let rows = answer["result"]["certificates"].as_array().unwrap();
     let verdicts: Vec<_> = rows.iter().map(|row| &row["verdict"]).collect();
     assert_eq!(
@@ -257,8 +257,8 @@ fn stdin_is_read_once() {
 fn an_answer_that_cannot_be_written_is_unavailable() {
     let sandbox = Sandbox::new();
     for line in [
-        "--json demo",
-        "demo",
+        "--json demo --certificates",
+        "demo --certificates",
         "completions bash",
         "--help",
         "--json --version",

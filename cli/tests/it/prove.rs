@@ -175,7 +175,7 @@ fn from_nothing_to_a_verdict() {
         "keys export-light {} --keys {keys} --out key.vk",
         key.digest()
     ));
-    done("demo --dir net --verifying-key key.vk");
+    done("demo --certificates --dir net --verifying-key key.vk");
     done(&format!(
         "prove net/block-1.signed-header --set net/private/validator-set.json \
          --policy net/public/policy.json --keys {keys} --out block-1.attestation"
