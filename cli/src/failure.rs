@@ -54,6 +54,9 @@ pub(crate) enum Failure {
     /// An output could not be written.
     #[error("{}: {error}", path.display())]
     Write { path: PathBuf, error: io::Error },
+    /// The user has stopped it.
+    #[error("interrupted")]
+    Interrupted,
     /// Another command is at work on it.
     #[error("{}: another command is using it; try again", .0.display())]
     Busy(PathBuf),
@@ -88,6 +91,7 @@ impl Failure {
                 Verdict::Unavailable
             }
             Self::Store(error) => store_verdict(error),
+            Self::Interrupted => Verdict::Interrupted,
             Self::Randomness(_) | Self::Busy(_) | Self::Machine(_) => Verdict::Unavailable,
             _ => Verdict::Usage,
         }

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use quorate_node::attest::tokens::Role;
 use quorate_verifier::primitives::ChainId;
 
-use super::{StoreArgs, parse_chain};
+use super::StoreArgs;
+use super::parse::parse_chain;
 use crate::files::Source;
 
 #[derive(Debug, Args)]
@@ -181,6 +182,9 @@ pub(crate) struct ExportArgs {
     /// The last height
     #[arg(long, value_name = "HEIGHT")]
     pub(crate) to: u64,
+    /// Wait as long for the last height to be proved
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) wait: u64,
     /// Where the pack goes
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

@@ -1,6 +1,8 @@
 //! `quorate export`: an evidence pack, one file that shows a range of heights to be final.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use quorate_node::attest::client::{Client, ClientError, HttpReader};
 use quorate_node::attest::log::{LogReader, Tree};
@@ -22,6 +24,8 @@ use crate::output::{Report, Verdict};
 
 /// Most heights in one pack.
 pub(super) const HEIGHTS_MAX: u64 = 10_000;
+/// Between two looks at a height that is not final yet.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// The manifest's type.
 pub(super) const TYPE: &str = "quorate/pack/v1";
 /// Its name in the archive.
@@ -77,17 +81,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
         client: Client::new(url, None).map_err(unreached)?,
         runtime: serve::runtime()?,
     };
-    let finality = asked.json(&format!("/v1/finality/{}", args.to))?;
-    let proved = match finality["status"].as_str() {
-        Some("final") => number(&finality["provedBy"])?,
-        other => {
-            let word = other.unwrap_or("unknown");
-            return Err(Failure::Refused(format!(
-                "height {} is {word}, not final",
-                args.to
-            )));
-        }
-    };
+    let (finality, proved) = wait(&asked, args)?;
     let mut pack = BTreeMap::new();
     let chain = finality["chain"].as_str().unwrap_or_default().to_owned();
     let headers = add_headers(&asked, args.from, proved, &mut pack)?;
@@ -117,6 +111,40 @@ pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
         .not_checked("anything: a pack is judged by whoever has a policy")
         .next("quorate verify PACK --policy FILE");
     Ok(report)
+}
+
+/// What the service says of the last height, and the height whose proof shows it; for a height
+/// that is not final yet as soon as it is, within the time that the user gives.
+fn wait(asked: &Asked, args: &ExportArgs) -> Result<(Json, u64), Failure> {
+    let begun = Instant::now();
+    let patience = Duration::from_secs(args.wait);
+    loop {
+        match finality(asked, args.to) {
+            // The service may just start, the chain may not be there yet.
+            Err(Failure::Machine(_) | Failure::Unknown(_)) if begun.elapsed() < patience => {
+                thread::sleep(ASK_AGAIN);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn finality(asked: &Asked, height: u64) -> Result<(Json, u64), Failure> {
+    let answer = asked.json(&format!("/v1/finality/{height}"))?;
+    match answer["status"].as_str() {
+        Some("final") => {
+            let proved = number(&answer["provedBy"])?;
+            Ok((answer, proved))
+        }
+        Some("pending") => Err(Failure::Machine(format!(
+            "height {height} is not proved yet; --wait SECONDS waits for it"
+        ))),
+        other => {
+            let word = other.unwrap_or("unknown");
+            let what = format!("height {height} is {word}, not final");
+            Err(Failure::Refused(what))
+        }
+    }
 }
 
 /// Headers from the first height to the proved one: the parent links.

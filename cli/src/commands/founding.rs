@@ -8,7 +8,7 @@ use quorate_verifier::file::FileType;
 use quorate_verifier::founding::Founding;
 use quorate_verifier::genesis::{AcceptedKey, Genesis, KEYS_MAX, Limits, Parameters};
 use quorate_verifier::merkle;
-use quorate_verifier::primitives::{Digest, TimeMs};
+use quorate_verifier::primitives::{CircuitSize, Digest, TimeMs};
 use quorate_verifier::proof::{Origin, VerifyingKey};
 use quorate_verifier::roster::Roster;
 use quorate_verifier::rule::QuorumRule;
@@ -106,6 +106,11 @@ pub(super) const LEDGER_FILE: &str = "private/ledger.json";
 pub(super) fn write_ledger(dir: &NewDirectory, ledger: &LedgerGenesis) -> Result<(), Failure> {
     let json = zeroize::Zeroizing::new(ledger.to_json() + "\n"); // its salt is in it
     dir.file(LEDGER_FILE, json.as_bytes(), Access::Private)
+}
+
+/// Slots of the circuit that a set of these validators is proved with.
+pub(super) fn circuit_size(roster: &Roster, args: &ChainArgs) -> Result<CircuitSize, Failure> {
+    make_set(roster, args, QuorumRule::COMMIT).map(|set| set.size())
 }
 
 fn make_set(roster: &Roster, args: &ChainArgs, rule: QuorumRule) -> Result<ValidatorSet, Failure> {

@@ -1,5 +1,7 @@
 //! `quorate init`: a whole network on one host.
 
+mod service;
+
 use quorate_node::app::{
     AccountId, Amount, Genesis, GenesisAccount, GenesisHolding, GenesisInstrument, InstrumentId,
     KeyBytes, Kind, OptionTerms, Right, SaltBytes,
@@ -8,11 +10,12 @@ use quorate_verifier::primitives::{ChainId, Power, TimeMs};
 use quorate_verifier::roster::{Address, MachineName, Roster, RosterEntry};
 
 use super::founding::{self, DevelopmentKeys};
-use crate::args::InitArgs;
+use crate::args::{InitArgs, KeyArg};
 use crate::failure::Failure;
 use crate::files::{Access, NewDirectory};
 use crate::keys;
 use crate::output::{Report, Verdict};
+use service::Attestor;
 
 pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
     let last = u32::from(args.base_port) + u32::from(args.validators) - 1;
@@ -28,21 +31,31 @@ pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
     let roster = Roster::new(machines.iter().map(Machine::entry).collect())
         .expect("fresh keys, names and ports are all different");
     let (ledger, clients) = ledger(args)?;
+    let mut chain = args.chain.clone();
+    let mut attestor = None;
+    if args.service {
+        let size = founding::circuit_size(&roster, &chain)?;
+        let made = attestor.insert(Attestor::make(args, size)?);
+        chain.verifying_keys.push(KeyArg::Named(made.accepted()));
+    }
     let development = DevelopmentKeys::Accepted;
-    let founding = founding::make(
-        &args.name,
-        roster,
-        &args.chain,
-        ledger.as_ref(),
-        development,
-    )?;
+    let mut founding = founding::make(&args.name, roster, &chain, ledger.as_ref(), development)?;
+    founding.policy.log_key = attestor.as_ref().map(Attestor::log_key);
     founding::write(&dir, &founding)?;
     if let Some(ledger) = &ledger {
         founding::write_ledger(&dir, ledger)?;
     }
     dir.directory("nodes", Access::Private)?;
+    let chain = &founding.anchor.header.chain_id;
     for machine in &machines {
-        machine.write(&dir, &founding.anchor.header.chain_id, ledger.is_some())?;
+        // The service reads the first node's certificates.
+        let is_source = machine.name == machines[0].name;
+        let observer = attestor.as_ref().filter(|_| is_source);
+        let observer = observer.map(Attestor::observer_entry).unwrap_or_default();
+        machine.write(&dir, chain, ledger.is_some(), &observer)?;
+    }
+    if let Some(attestor) = &attestor {
+        attestor.write(&dir, &machines[0])?;
     }
     if !clients.is_empty() {
         dir.directory("clients", Access::Private)?;
@@ -67,10 +80,13 @@ pub(super) fn run(args: &InitArgs) -> Result<Report, Failure> {
         let names: Vec<_> = clients.iter().map(|(name, _)| *name).collect();
         report.fact("accounts with keys in clients/", names.join(", "));
     }
+    if let Some(attestor) = &attestor {
+        attestor.describe(&mut report, args, chain);
+    }
     founding::warn(&mut report, &founding.set, &founding.anchor.keys);
     report.warn("all secret keys are on this host and not encrypted: for development only");
     report.next(format!(
-        "quorate inspect {}/private/validator-set.json",
+        "quorate node --new --config {}/nodes/node-0/node.toml, and so for every node",
         args.dir.display()
     ));
     Ok(report)
@@ -197,13 +213,20 @@ impl Machine {
         }
     }
 
-    fn write(&self, dir: &NewDirectory, chain: &ChainId, has_ledger: bool) -> Result<(), Failure> {
+    /// Writes keys and configuration, which ends with `more`.
+    fn write(
+        &self,
+        dir: &NewDirectory,
+        chain: &ChainId,
+        has_ledger: bool,
+        more: &str,
+    ) -> Result<(), Failure> {
         let home = format!("nodes/{}", self.name);
         dir.directory(&home, Access::Private)?;
         for (name, key) in [("consensus", &self.consensus), ("network", &self.network)] {
             write_key(dir, &format!("{home}/{name}"), key)?;
         }
-        let config = self.configuration(chain, has_ledger);
+        let config = self.configuration(chain, has_ledger) + more;
         dir.file(
             &format!("{home}/node.toml"),
             config.as_bytes(),

@@ -112,7 +112,8 @@ impl Target {
         }
     }
 
-    fn own(config: NodeConfig) -> Result<Self, Failure> {
+    /// The node that this configuration is of, as itself.
+    pub(super) fn own(config: NodeConfig) -> Result<Self, Failure> {
         let passphrase = config.keys.network_passphrase.as_deref();
         let secret = private_key(&config.keys.network, passphrase)?;
         let anchor: TrustAnchor =

@@ -7,6 +7,7 @@ mod certificate;
 mod circuit;
 mod demands;
 mod demo;
+mod doctor;
 mod export;
 mod founding;
 mod genesis;
@@ -69,6 +70,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Genesis(args) => genesis::run(args),

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::doctor::OPEN_FILES;
 use super::link;
 use crate::args::ServeArgs;
 use crate::failure::{Failure, Role};
@@ -139,10 +140,43 @@ pub(super) fn run(args: &ServeArgs) -> Result<Report, Failure> {
     let service = Arc::new(Service::open(setup)?);
     let context = Context::new(Arc::clone(&service), config.ready_behind_s * 1000);
     log_to_stderr();
+    #[cfg(unix)]
+    allow_open_files();
     let runtime = runtime()?;
     let origin = origin(&config.source, &place, service.chain())?;
     runtime.block_on(serve(&config, &place, &service, Arc::new(context), origin))?;
     Ok(Report::new(Verdict::Done, "the service stopped as asked"))
+}
+
+/// What is configured, read and checked as at a start.
+pub(super) struct Examined {
+    pub(super) setup: Setup,
+    pub(super) warnings: Vec<String>,
+    /// Names and addresses.
+    pub(super) listeners: [(&'static str, SocketAddr); 3],
+    /// The node whose certificates are read.
+    pub(super) node: Option<String>,
+}
+
+/// Reads a configuration and everything that it names, and starts nothing.
+pub(super) fn examine(path: &Path) -> Result<Examined, Failure> {
+    let config = read_config(path)?;
+    let base = path.parent().unwrap_or_else(|| Path::new("."));
+    let place = |path: &Path| base.join(path);
+    let (setup, warnings) = setup(&config, &place)?;
+    let chain = &setup.policy.anchor.header.chain_id;
+    origin(&config.source, &place, chain)?;
+    let listen = config.listen;
+    Ok(Examined {
+        setup,
+        warnings,
+        listeners: [
+            ("public", listen.public),
+            ("operator", listen.operator),
+            ("metrics", listen.metrics),
+        ],
+        node: config.source.node,
+    })
 }
 
 async fn serve(
@@ -195,6 +229,22 @@ async fn serve(
         let _ = worker.await;
     }
     Ok(())
+}
+
+/// Each connection is an open file, and a shell often allows 1,024 only.
+#[cfg(unix)]
+fn allow_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit
+        .maximum
+        .map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -8,6 +8,7 @@
 mod certificate;
 mod contract;
 mod docs;
+mod doctor;
 mod evidence;
 mod founding;
 mod hostile;
@@ -24,3 +25,4 @@ mod service;
 mod simulate;
 mod support;
 mod verify;
+mod walk;

@@ -58,21 +58,35 @@ pub(super) fn run(args: &DemoArgs) -> Result<Report, Failure> {
         serve::on_stop(move || stop.store(true, Ordering::Relaxed));
     });
 
+    // The user's interrupt reaches the other processes too, so whatever fails after it is the end.
+    let interrupted = |failure: Failure| match stop.load(Ordering::Relaxed) {
+        true => Failure::Interrupted,
+        false => failure,
+    };
+
     let network = Network::found(&dir, &key, &stage)?;
-    let mut parts = network.start(&stage)?;
+    let mut parts = network.start(&stage, &stop).map_err(interrupted)?;
     let asked = Asked {
         client: Client::new(&parts.public, None).map_err(|e| Failure::Machine(e.to_string()))?,
         runtime,
     };
     let traffic = Traffic::start(&network, Arc::clone(&stop))?;
     stage.say(&format!("the page is at {}/", parts.public));
-    let seen = watch(args, &asked, &mut parts, &stop, &stage)?;
-    if seen.proved.is_empty() {
-        let what = "stopped before anything was proved";
-        return Ok(Report::new(Verdict::Interrupted, what));
+    let mut seen = Seen::default();
+    let enough = |seen: &Seen| seen.proved.len() >= usize::from(args.proofs);
+    watch(&mut seen, enough, &asked, &mut parts, &stop, &stage).map_err(interrupted)?;
+    let checked = network.check(&asked, &stage).map_err(interrupted)?;
+    if !args.exit {
+        stage.say(&format!(
+            "everything goes on until it is interrupted; the page is at {}/",
+            parts.public
+        ));
+        match watch(&mut seen, |_| false, &asked, &mut parts, &stop, &stage).map_err(interrupted) {
+            Ok(()) | Err(Failure::Interrupted) => {}
+            Err(failure) => return Err(failure),
+        }
     }
-    let checked = network.check(&asked, &stage)?;
-    // The service first: it has nothing to ask of nodes that are gone.
+    // The service stops first: it has nothing to ask of nodes that are gone.
     let proving = proving_seconds(&parts.service.log());
     let requests = traffic.finish(&stop);
     drop(parts);
@@ -177,37 +191,14 @@ impl<'a> Network<'a> {
         let expiry = now.checked_add_ms(MONTH_MS).unwrap_or(now);
         let scenario = Scenario::new(u64::from(std::process::id()), TRADERS, expiry);
         put("ledger.json", scenario.genesis().to_json().as_bytes())?;
-        put("key.vk", &key.verifying.to_file())?;
-        let port = free_ports()?;
-        program.expect(&format!(
-            "init --validators {VALIDATORS} --dir net --name demo --slots {} --base-port {port} \
-             --verifying-key key.vk --ledger ledger.json",
-            key.verifying.circuit.slots.slots()
-        ))?;
-        for name in ["observer", "finality", "access"] {
-            program.expect(&format!("keygen --out {name}.pem"))?;
-        }
-        let public_key = |file: &str| {
-            let shown = program.expect(&format!("inspect {file}"))?;
-            Ok::<_, Failure>(shown["publicKey"].as_str().unwrap_or_default().to_owned())
-        };
-        let observer = public_key("observer.pem.pub")?;
-        let node_key = public_key("net/nodes/node-0/network.pem.pub")?;
-        let config = dir.join("net/nodes/node-0/node.toml");
-        let listed = format!("\n[[observers]]\nname = \"service\"\nkey = \"{observer}\"\n");
-        append(&config, &listed)?;
-        let keys = Json::from(key.store.to_string_lossy()).to_string();
-        let service = format!(
-            "data = \"service\"\npolicy = \"net/public/policy.json\"\n\
-             verifying_keys = [\"key.vk\"]\n\
-             [log]\nfinality_key = \"finality.pem\"\naccess_key = \"access.pem\"\n\
-             [source]\nnode = \"127.0.0.1:{port}\"\nnode_key = \"{node_key}\"\n\
-             key = \"observer.pem\"\n\
-             [listen]\npublic = \"127.0.0.1:0\"\noperator = \"127.0.0.1:0\"\n\
-             metrics = \"127.0.0.1:0\"\n\
-             [worker]\nkeys = {keys}\nnice = 5\n"
+        // The words of a command are parted by spaces, which a path may hold.
+        let words = format!(
+            "init --validators {VALIDATORS} --dir net --name demo --slots {} --base-port {} \
+             --ledger ledger.json --service --service-port 0 --keys",
+            key.verifying.circuit.slots.slots(),
+            free_ports()?,
         );
-        put("serve.toml", service.as_bytes())?;
+        program.expect_with(&words, &[key.store.as_os_str()])?;
         let policy = Source::File(dir.join("net/public/policy.json")).document(Role::Given)?;
         stage.say(&format!(
             "{VALIDATORS} validators have keys and documents, in {}",
@@ -226,14 +217,14 @@ impl<'a> Network<'a> {
         &self.policy.anchor
     }
 
-    fn start(&self, stage: &Stage) -> Result<Parts, Failure> {
+    fn start(&self, stage: &Stage, stop: &AtomicBool) -> Result<Parts, Failure> {
         let node = |i: u16| {
             let config = format!("net/nodes/node-{i}/node.toml");
             let arguments = format!("node --config {config} --new");
             self.program.start(&format!("node-{i}"), &arguments)
         };
         let mut nodes: Vec<Running> = (0..VALIDATORS).map(node).collect::<Result<_, _>>()?;
-        wait("the validators to agree on a block", || {
+        wait("the validators to agree on a block", stop, || {
             nodes.iter_mut().try_for_each(Running::check)?;
             let status = "status --config net/nodes/node-0/node.toml";
             let (code, answer) = self.program.ask(status)?;
@@ -241,8 +232,10 @@ impl<'a> Network<'a> {
             Ok((code == 0 && height >= 1).then_some(()))
         })?;
         stage.say("four validators run, and a block is final");
-        let mut service = self.program.start("service", "serve --config serve.toml")?;
-        let public = wait("the service", || {
+        let mut service = self
+            .program
+            .start("service", "serve --config net/service/serve.toml")?;
+        let public = wait("the service", stop, || {
             service.check()?;
             let log = service.log();
             let line = log.lines().find_map(|line| line.strip_prefix("public: "));
@@ -280,7 +273,7 @@ impl<'a> Network<'a> {
             files::write(&self.dir.join(name), bytes, Access::Public, Existing::Keep)
         };
         write("latest.attestation", &bytes)?;
-        let how = "--policy net/public/policy.json --key key.vk";
+        let how = "--policy net/public/policy.json --key net/service/key.vk";
         let (code, _) = self
             .program
             .ask(&format!("verify latest.attestation {how}"))?;
@@ -313,7 +306,7 @@ impl<'a> Network<'a> {
             let name = format!("update-{i}.json");
             write(&name, update.to_string().as_bytes())?;
             self.program.expect(&format!(
-                "light-client update --state client.json --key key.vk {name}"
+                "light-client update --state client.json --key net/service/key.vk {name}"
             ))?;
         }
         let client = self
@@ -395,7 +388,7 @@ impl<'a> Network<'a> {
         match &args.dir {
             Some(dir) => report.next(format!(
                 "quorate verify {dir}/latest.attestation --policy {dir}/net/public/policy.json \
-                 --key {dir}/key.vk",
+                 --key {dir}/net/service/key.vk",
                 dir = dir.display()
             )),
             None => report.next("quorate demo --dir demo keeps every file, logs included"),
@@ -422,36 +415,35 @@ struct Seen {
     seconds: f64,
 }
 
-/// Looks at the service until enough is proved, or the user has seen enough.
+/// Looks at the service until enough is seen, or the user has seen enough.
 fn watch(
-    args: &DemoArgs,
+    seen: &mut Seen,
+    enough: impl Fn(&Seen) -> bool,
     asked: &Asked,
     parts: &mut Parts,
     stop: &AtomicBool,
     stage: &Stage,
-) -> Result<Seen, Failure> {
-    let mut seen = Seen::default();
+) -> Result<(), Failure> {
     let mut last = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
+    while !enough(seen) {
+        thread::sleep(PAUSE);
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
         parts.nodes.iter_mut().try_for_each(Running::check)?;
         parts.service.check()?;
         let status = asked.json("/v1/status")?;
         seen.last_final = number(&status["final"]["height"]);
         seen.covered = number(&status["covered"]["height"]);
         seen.logged = number(&status["finalityLog"]["size"]);
-        let proved = asked.proved()?;
-        if proved.is_some_and(|height| seen.proved.insert(height)) {
-            last = Instant::now();
-            stage.say(&format!(
-                "height {} is proved; {} of {} final heights are covered",
-                proved.unwrap_or_default(),
-                seen.covered,
-                seen.last_final
-            ));
-        }
         seen.seconds = stage.0.elapsed().as_secs_f64();
-        if args.exit && seen.proved.len() >= usize::from(args.proofs) {
-            return Ok(seen);
+        let proved = asked.proved()?.filter(|height| seen.proved.insert(*height));
+        if let Some(height) = proved {
+            last = Instant::now();
+            let (covered, all) = (seen.covered, seen.last_final);
+            stage.say(&format!(
+                "height {height} is proved; {covered} of {all} final heights are covered"
+            ));
         }
         if last.elapsed() > PATIENCE {
             let waited = PATIENCE.as_secs();
@@ -460,9 +452,8 @@ fn watch(
                 parts.service.log().lines().last().unwrap_or_default()
             )));
         }
-        thread::sleep(PAUSE);
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// The service's public listener.
@@ -578,11 +569,18 @@ fn number(value: &Json) -> u64 {
 }
 
 /// Asks again and again, until there is an answer.
-fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+fn wait<T>(
+    what: &str,
+    stop: &AtomicBool,
+    mut ask: impl FnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask()? {
             return Ok(answer);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
         }
         if begun.elapsed() > PATIENCE {
             let waited = PATIENCE.as_secs();
@@ -601,13 +599,6 @@ fn free_ports() -> Result<u16, Failure> {
         .step_by(usize::from(VALIDATORS))
         .find(|base| (0..VALIDATORS).all(|i| is_free(base + i)))
         .ok_or_else(|| Failure::Machine("no four ports in a row are free".into()))
-}
-
-fn append(path: &Path, text: &str) -> Result<(), Failure> {
-    let source = Source::File(path.into());
-    let mut all = source.read(1 << 16)?.to_vec();
-    all.extend_from_slice(text.as_bytes());
-    files::write(path, &all, Access::Private, Existing::Replace)
 }
 
 /// How long each proof took, by the times in the service's log.

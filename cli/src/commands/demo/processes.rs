@@ -1,5 +1,6 @@
 //! This program, run as other processes: asked for an answer, or left running.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,8 +44,14 @@ impl Program {
 
     /// Runs a command to its end, and answers its exit code and its JSON document.
     pub(super) fn ask(&self, arguments: &str) -> Result<(i32, Json), Failure> {
+        self.ask_with(arguments, &[])
+    }
+
+    /// The same with further arguments, which may hold spaces.
+    fn ask_with(&self, arguments: &str, more: &[&OsStr]) -> Result<(i32, Json), Failure> {
         let output = self
             .command(arguments)
+            .args(more)
             .arg("--json")
             .output()
             .map_err(|error| Failure::Machine(format!("quorate {arguments}: {error}")))?;
@@ -55,7 +62,12 @@ impl Program {
 
     /// The same for a command that must succeed: its result.
     pub(super) fn expect(&self, arguments: &str) -> Result<Json, Failure> {
-        let (code, mut answer) = self.ask(arguments)?;
+        self.expect_with(arguments, &[])
+    }
+
+    /// The same with further arguments, which may hold spaces.
+    pub(super) fn expect_with(&self, arguments: &str, more: &[&OsStr]) -> Result<Json, Failure> {
+        let (code, mut answer) = self.ask_with(arguments, more)?;
         if code == 0 {
             return Ok(answer["result"].take());
         }
