@@ -32,6 +32,26 @@ pub(crate) struct StoreArgs {
     pub(crate) keys: Option<PathBuf>,
 }
 
+/// The circuit of a key, by either of its names.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SizeArgs {
+    /// A named size, by the rows that its circuit fills: 2^18 to 2^23
+    #[arg(long, value_name = "2^N", value_parser = parse_named)]
+    pub(crate) size: Option<NamedSize>,
+    /// Any other size, by the signers that its circuit holds: 1 to 256
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: Option<CircuitSize>,
+}
+
+impl SizeArgs {
+    /// Slots of the circuit.
+    pub(crate) fn size(&self) -> CircuitSize {
+        let size = self.size.map(|named| named.size).or(self.slots);
+        size.expect("clap asks for one of them")
+    }
+}
+
 /// How long work is done and shown.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkArgs {
@@ -89,14 +109,9 @@ pub(crate) enum BenchCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("circuit").required(true).args(["size", "slots"]))]
 pub(crate) struct BenchProveArgs {
-    /// A named size, by the rows that its circuit fills: 2^18 to 2^23
-    #[arg(long, value_name = "2^N", value_parser = parse_named)]
-    pub(crate) size: Option<NamedSize>,
-    /// Any other size, by the signers that its circuit holds: 1 to 256
-    #[arg(long, value_parser = parse_slots)]
-    pub(crate) slots: Option<CircuitSize>,
+    #[command(flatten)]
+    pub(crate) circuit: SizeArgs,
     /// How many proofs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runs: u16,
@@ -106,28 +121,10 @@ pub(crate) struct BenchProveArgs {
     pub(crate) work: WorkArgs,
 }
 
-impl BenchProveArgs {
-    /// Slots of the circuit.
-    pub(crate) fn size(&self) -> CircuitSize {
-        one_of(self.size, self.slots)
-    }
-}
-
-/// Of two options of which clap asks for one.
-fn one_of(named: Option<NamedSize>, slots: Option<CircuitSize>) -> CircuitSize {
-    let size = named.map(|named| named.size).or(slots);
-    size.expect("clap asks for one of them")
-}
-
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("circuit").required(true).args(["size", "slots"]))]
 pub(crate) struct SetupArgs {
-    /// A named size, by the rows that its circuit fills: 2^18 to 2^23
-    #[arg(long, value_name = "2^N", value_parser = parse_named)]
-    pub(crate) size: Option<NamedSize>,
-    /// Any other size, by the signers that its circuit holds: 1 to 256
-    #[arg(long, value_parser = parse_slots)]
-    pub(crate) slots: Option<CircuitSize>,
+    #[command(flatten)]
+    pub(crate) circuit: SizeArgs,
     /// Refuse to make a key that a single party could forge proofs with. That is every key, until
     /// there is a set-up ceremony
     #[arg(long)]
@@ -136,13 +133,6 @@ pub(crate) struct SetupArgs {
     pub(crate) store: StoreArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
-}
-
-impl SetupArgs {
-    /// Slots of the circuit.
-    pub(crate) fn size(&self) -> CircuitSize {
-        one_of(self.size, self.slots)
-    }
 }
 
 #[derive(Debug, Subcommand)]

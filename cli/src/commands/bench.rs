@@ -25,7 +25,7 @@ const RULE: QuorumRule = QuorumRule::COMMIT;
 
 pub(super) fn prove(args: &BenchProveArgs) -> Result<Report, Failure> {
     work::set_threads(&args.work)?;
-    let size = args.size();
+    let size = args.circuit.size();
     let store = work::store(&args.store)?;
     let peak = Cost::of(size).prove_peak_bytes;
     work::check_memory(

@@ -29,10 +29,10 @@ pub(super) fn run(args: &SetupArgs) -> Result<Report, Failure> {
     work::set_threads(&args.work)?;
     let store = work::store(&args.store)?;
     let removed = store.remove_unfinished()?;
-    let (key, taken) = make(&store, args.size(), &args.work)?;
+    let (key, taken) = make(&store, args.circuit.size(), &args.work)?;
     let summary = format!(
         "made a key for {} slots in {}",
-        args.size().slots(),
+        args.circuit.size().slots(),
         key.dir().display()
     );
     let mut report = Report::new(Verdict::Done, summary);
@@ -49,7 +49,7 @@ pub(super) fn run(args: &SetupArgs) -> Result<Report, Failure> {
     }
     report.next(format!(
         "quorate init --validators 4 --slots {} --dir net --verifying-key {}",
-        args.size().slots(),
+        args.circuit.size().slots(),
         key.dir().join("verifying-key").display()
     ));
     Ok(report)
