@@ -130,6 +130,7 @@ impl Command {
             Self::LightClient(command) => command.name(),
             Self::Prove(_) => "prove",
             Self::Bench(BenchCommand::Prove(_)) => "bench prove",
+            Self::Bench(BenchCommand::Serve(_)) => "bench serve",
             Self::Setup(_) => "setup",
             Self::Keys(KeysCommand::List(_)) => "keys list",
             Self::Keys(KeysCommand::Check(_)) => "keys check",

@@ -13,10 +13,17 @@ use crate::files::Source;
 
 #[derive(Debug, Args)]
 pub(crate) struct KeygenArgs {
-    /// Where the secret key goes (PKCS#8 PEM, mode 0600); the public key goes to FILE.pub. Neither
-    /// may exist
+    /// Where the secret key goes (PKCS#8 PEM, mode 0600); the public key goes to FILE.pub, a
+    /// certificate to FILE.crt. None may exist
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Make a P-256 key for TLS, with a certificate that it signs itself, for this host name or
+    /// address; repeat for more
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pkcs8", "passphrase_file"])]
+    pub(crate) tls: Vec<String>,
+    /// Days after which the certificate ends
+    #[arg(long, requires = "tls", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
     /// Import this PKCS#8 key (PEM or DER, version 1 or 2) instead of making one; - is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs8: Option<Source>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use quorate_verifier::primitives::{ChainId, CircuitSize};
 use quorate_verifier::rule::QuorumRule;
-use quorate_verifier::sizes::NamedSize;
+use quorate_verifier::sizes::{NAMED_SIZES, NamedSize};
 
 use super::parse::{parse_bytes, parse_chain, parse_named, parse_rule, parse_slots};
 use crate::files::{Sink, Source};
@@ -106,6 +106,38 @@ pub(crate) struct ProveArgs {
 pub(crate) enum BenchCommand {
     /// Prove the worst certificate of a size, and say what it took; makes a key if there is none
     Prove(BenchProveArgs),
+    /// Load the attestation service while it proves, and say how fast it answered
+    Serve(BenchServeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("circuit").args(["size", "slots"]))]
+pub(crate) struct BenchServeArgs {
+    /// A named size, by the rows that its circuit fills: 2^18 to 2^23 [default: 2^18]
+    #[arg(long, value_name = "2^N", value_parser = parse_named)]
+    pub(crate) size: Option<NamedSize>,
+    /// Any other size, by the signers that its circuit holds: 1 to 256
+    #[arg(long, value_parser = parse_slots)]
+    pub(crate) slots: Option<CircuitSize>,
+    /// How long each of the three loads lasts
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub(crate) seconds: u16,
+    /// Connections that ask
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) connections: u16,
+    /// Added to the prover's niceness
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=19))]
+    pub(crate) nice: u8,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+impl BenchServeArgs {
+    /// Slots of the circuit.
+    pub(crate) fn size(&self) -> CircuitSize {
+        let named = self.size.map(|named| named.size).or(self.slots);
+        named.unwrap_or(NAMED_SIZES[0].size)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -15,11 +15,23 @@ pub(crate) struct ServeArgs {
     /// The configuration, TOML; paths in it are relative to its directory
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Serve /bench/N too, a body of N bytes that costs nothing: what `bench serve` compares with
+    #[arg(long, hide = true)]
+    pub(crate) bench: bool,
+}
+
+/// Whom to believe at an https address.
+#[derive(Debug, Args)]
+pub(crate) struct CaArgs {
+    /// For https: the certificate to believe, or those of its signers (PEM); such as
+    /// /etc/ssl/certs/ca-certificates.crt
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<Source>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
-    /// The service's operator listener, http://HOST:PORT
+    /// The service's operator listener, http://HOST:PORT or https://
     #[arg(long, value_name = "URL", required_unless_present = "child")]
     pub(crate) url: Option<String>,
     /// A file that holds an operator's token; - is stdin
@@ -34,6 +46,11 @@ pub(crate) struct WorkerArgs {
     /// Prove what stdin orders, a line of JSON each: what a worker starts
     #[arg(long, hide = true, conflicts_with_all = ["url", "token_file", "name"])]
     pub(crate) child: bool,
+    #[command(flatten)]
+    pub(crate) ca: CaArgs,
+    /// For https: this very certificate, whatever names it bears: what a service gives its own
+    #[arg(long, hide = true, value_name = "FILE", conflicts_with = "ca")]
+    pub(crate) pin: Option<Source>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -62,9 +79,11 @@ impl LogCommand {
 /// Which log.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// The log: a directory, or http://HOST:PORT/log/finality
+    /// The log: a directory, or http://HOST:PORT/log/finality, or https://
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) ca: CaArgs,
     /// The log's key as verifier-key text
     #[arg(long, value_name = "VKEY")]
     pub(crate) vkey: String,
@@ -173,9 +192,11 @@ pub(crate) struct TokenRevokeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The service's public listener, http://HOST:PORT
+    /// The service's public listener, http://HOST:PORT or https://
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) ca: CaArgs,
     /// The first height
     #[arg(long, value_name = "HEIGHT")]
     pub(crate) from: u64,

@@ -1,4 +1,8 @@
-//! `quorate bench prove`: what the worst certificate of a size takes on this machine.
+//! `quorate bench prove`: what the worst certificate of a size takes on this machine; and
+//! `quorate bench serve`, in its own file.
+
+mod load;
+mod serve;
 
 use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
@@ -15,7 +19,7 @@ use quorate_verifier::rule::QuorumRule;
 use serde_json::Value as Json;
 
 use super::{prove as proving, work};
-use crate::args::{BenchProveArgs, WorkArgs};
+use crate::args::{BenchCommand, BenchProveArgs, WorkArgs};
 use crate::failure::Failure;
 use crate::output::{Report, Verdict};
 use crate::progress::spoken;
@@ -23,7 +27,14 @@ use crate::value::Value;
 
 const RULE: QuorumRule = QuorumRule::COMMIT;
 
-pub(super) fn prove(args: &BenchProveArgs) -> Result<Report, Failure> {
+pub(super) fn run(command: &BenchCommand) -> Result<Report, Failure> {
+    match command {
+        BenchCommand::Prove(args) => prove(args),
+        BenchCommand::Serve(args) => serve::run(args),
+    }
+}
+
+fn prove(args: &BenchProveArgs) -> Result<Report, Failure> {
     work::set_threads(&args.work)?;
     let size = args.circuit.size();
     let store = work::store(&args.store)?;

@@ -2,7 +2,7 @@
 
 mod certificates;
 mod network;
-mod processes;
+pub(super) mod processes;
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
-use super::{serve, work};
+use super::{serve, tls, work};
 use crate::args::ExportArgs;
 use crate::failure::Failure;
 use crate::files::{self, Access};
@@ -77,8 +77,9 @@ pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
     }
     let existing = work::existing(args.force);
     let url = args.url.trim_end_matches('/');
+    let trust = tls::trust(&args.ca)?;
     let asked = Asked {
-        client: Client::new(url, None).map_err(unreached)?,
+        client: Client::trusting(url, None, trust.as_ref()).map_err(unreached)?,
         runtime: serve::runtime()?,
     };
     let (finality, proved) = wait(&asked, args)?;
@@ -86,7 +87,9 @@ pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
     let chain = finality["chain"].as_str().unwrap_or_default().to_owned();
     let headers = add_headers(&asked, args.from, proved, &mut pack)?;
     add_proofs(&asked, proved, &mut pack)?;
-    let size = add_log(url, args, &finality, &mut pack)?;
+    let log = format!("{url}/log/finality");
+    let log = HttpReader::trusting(&log, None, trust.as_ref()).map_err(unreached)?;
+    let size = add_log(&log, args, &finality, &mut pack)?;
     add_words(args, proved, &headers, &mut pack);
     let manifest = manifest(&chain, args, proved, &pack);
     let count = pack.len();
@@ -196,12 +199,11 @@ fn add_proofs(
 
 /// A path for each height, all to one checkpoint: the cosigned one if it has them.
 fn add_log(
-    url: &str,
+    reader: &HttpReader,
     args: &ExportArgs,
     finality: &Json,
     pack: &mut BTreeMap<String, Vec<u8>>,
 ) -> Result<u64, Failure> {
-    let reader = HttpReader::new(&format!("{url}/log/finality"), None).map_err(unreached)?;
     let failed = |error: std::io::Error| Failure::Machine(format!("the log: {error}"));
     let last = number(&finality["logIndex"])?;
     let cosigned = reader.cosigned().map_err(failed)?;
@@ -211,7 +213,7 @@ fn add_log(
             .checkpoint()
             .map_err(|e| Failure::Machine(e.to_string()))?,
     };
-    let tree = Tree::new(&reader, checkpoint.head().size);
+    let tree = Tree::new(reader, checkpoint.head().size);
     for height in args.from..=args.to {
         let index = last - (args.to - height);
         let path = tree.inclusion(index).map_err(failed)?;
@@ -342,7 +344,9 @@ fn decoded<T: FileType>(bytes: &[u8]) -> Result<T, Failure> {
 
 fn unreached(error: ClientError) -> Failure {
     match error {
-        ClientError::Address(_) => Failure::usage(error.to_string()),
+        ClientError::Address(_) | ClientError::NoTrust(_) | ClientError::NotTls(_) => {
+            Failure::usage(error.to_string())
+        }
         ClientError::Unreachable { .. } => Failure::Machine(error.to_string()),
     }
 }

@@ -1,5 +1,6 @@
 //! `quorate keygen`.
 
+use super::tls;
 use crate::args::KeygenArgs;
 use crate::failure::Failure;
 use crate::files::{self, Access, Existing};
@@ -11,6 +12,9 @@ pub(super) fn run(args: &KeygenArgs) -> Result<Report, Failure> {
         return Err(Failure::usage(
             "a secret key goes to a file, never to stdout",
         ));
+    }
+    if !args.tls.is_empty() {
+        return tls::keygen(&args.out, &args.tls, args.days);
     }
     let public_path = keys::public_path(&args.out);
     for path in [&args.out, &public_path] {

@@ -11,6 +11,7 @@ use quorate_node::attest::service::now_ms;
 use quorate_verifier::tlog::{LogError, NoteAlgorithm, NoteKey, finality_log};
 use quorate_verifier::trust::LogKey;
 
+use super::tls;
 use crate::args::{CosignArgs, LogArgs, LogCommand, MonitorArgs, VkeyArgs};
 use crate::failure::Failure;
 use crate::keys;
@@ -31,14 +32,11 @@ enum Reader {
 }
 
 impl Reader {
-    fn new(log: &str) -> Result<Self, Failure> {
-        if log.starts_with("https://") {
-            return Err(Failure::usage(
-                "https is not built in: use a local proxy or tunnel, and its http address",
-            ));
-        }
-        if log.starts_with("http://") {
-            let reader = HttpReader::new(log, None);
+    fn new(args: &LogArgs) -> Result<Self, Failure> {
+        let log = &args.log;
+        if log.starts_with("http://") || log.starts_with("https://") {
+            let trust = tls::trust(&args.ca)?;
+            let reader = HttpReader::trusting(log, None, trust.as_ref());
             return reader
                 .map(Self::Http)
                 .map_err(|error| Failure::usage(error.to_string()));
@@ -77,7 +75,7 @@ fn log_key(args: &LogArgs) -> Result<NoteKey, Failure> {
 
 fn monitor(args: &MonitorArgs) -> Result<Report, Failure> {
     let log = &args.log;
-    let reader = Reader::new(&log.log)?;
+    let reader = Reader::new(log)?;
     let mut monitor = Monitor::open(&log.state, log_key(log)?)?;
     let seen = repeat(log, || {
         Ok(match &reader {
@@ -122,7 +120,7 @@ fn monitor(args: &MonitorArgs) -> Result<Report, Failure> {
 
 fn cosign(args: &CosignArgs) -> Result<Report, Failure> {
     let log = &args.log;
-    let reader = Reader::new(&log.log)?;
+    let reader = Reader::new(log)?;
     if args.hand_in && matches!(reader, Reader::Dir(_)) {
         return Err(Failure::usage("--hand-in needs a log at an address"));
     }

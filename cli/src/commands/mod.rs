@@ -28,6 +28,7 @@ mod shell;
 pub(crate) mod simulate;
 mod status;
 mod submit;
+mod tls;
 mod token;
 mod verify;
 mod work;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{BenchCommand, BundleCommand, CertificateCommand, Cli, Command};
+use crate::args::{BundleCommand, CertificateCommand, Cli, Command};
 use crate::failure::Failure;
 use crate::output::{self, Mode, Report, Verdict};
 
@@ -88,7 +89,7 @@ fn run_command(command: Command) -> Result<Report, Failure> {
         Command::Token(command) => token::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Prove(args) => prove::run(&args),
-        Command::Bench(BenchCommand::Prove(args)) => bench::prove(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Setup(args) => setup::run(&args),
         Command::Keys(command) => keys::run(&command),
         Command::Ledger(command) => ledger::run(&command),

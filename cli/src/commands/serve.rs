@@ -11,6 +11,7 @@ use quorate_node::attest::http::{self, Context, Listener, ROUTES};
 use quorate_node::attest::log::LogOpenError;
 use quorate_node::attest::service::{OpenError, Service, Setup, now_ms};
 use quorate_node::attest::source::{DirSource, NodeSource, follow};
+use quorate_node::attest::tls::{PEM_MAX_BYTES, ServerConfig, TlsError, server_config};
 use quorate_node::attest::tokens::{Role as TokenRole, Tokens};
 use quorate_node::shell::stream::StreamConfig;
 use quorate_node::shell::tls::{Identity, NetworkKey};
@@ -23,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::doctor::OPEN_FILES;
-use super::link;
+use super::{link, tls};
 use crate::args::ServeArgs;
 use crate::failure::{Failure, Role};
 use crate::files::{self, Access, Existing, Source};
@@ -31,7 +32,7 @@ use crate::keys;
 use crate::output::{self, Report, Verdict};
 
 /// Threads that serve.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 /// Longest configuration.
 const CONFIG_MAX_BYTES: usize = 1 << 16;
 /// A worker that ended is started again after this time.
@@ -99,6 +100,17 @@ struct ListenConfig {
     public: SocketAddr,
     operator: SocketAddr,
     metrics: SocketAddr,
+    /// For the public and the operator listener.
+    tls: Option<TlsConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsConfig {
+    /// PEM: the service's certificate first, then those that lead to an authority.
+    certificate: PathBuf,
+    /// PEM.
+    key: PathBuf,
 }
 
 impl Default for ListenConfig {
@@ -108,6 +120,7 @@ impl Default for ListenConfig {
             public: on(8440),
             operator: on(8441),
             metrics: on(8442),
+            tls: None,
         }
     }
 }
@@ -133,7 +146,11 @@ pub(super) fn run(args: &ServeArgs) -> Result<Report, Failure> {
     let config = read_config(&args.config)?;
     let base = args.config.parent().unwrap_or_else(|| Path::new("."));
     let place = |path: &Path| base.join(path);
-    let (setup, warnings) = setup(&config, &place)?;
+    let (setup, mut warnings) = setup(&config, &place)?;
+    let tls = config.listen.tls.as_ref();
+    let tls = tls
+        .map(|tls| tls_config(tls, &place, &mut warnings))
+        .transpose()?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
@@ -144,7 +161,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<Report, Failure> {
     allow_open_files();
     let runtime = runtime()?;
     let origin = origin(&config.source, &place, service.chain())?;
-    runtime.block_on(serve(&config, &place, &service, Arc::new(context), origin))?;
+    let context = Arc::new(context);
+    let serving = Serving {
+        context,
+        tls,
+        bench: args.bench,
+    };
+    runtime.block_on(serve(&config, &place, &service, serving, origin))?;
     Ok(Report::new(Verdict::Done, "the service stopped as asked"))
 }
 
@@ -179,13 +202,25 @@ pub(super) fn examine(path: &Path) -> Result<Examined, Failure> {
     })
 }
 
+/// What the listeners share.
+struct Serving {
+    context: Arc<Context>,
+    tls: Option<Arc<ServerConfig>>,
+    bench: bool,
+}
+
 async fn serve(
     config: &Config,
     place: &dyn Fn(&Path) -> PathBuf,
     service: &Arc<Service>,
-    context: Arc<Context>,
+    serving: Serving,
     origin: Origin,
 ) -> Result<(), Failure> {
+    let Serving {
+        context,
+        tls,
+        bench,
+    } = serving;
     let (stop, stopped) = watch::channel(false);
     on_stop(move || {
         let _ = stop.send(true);
@@ -203,21 +238,30 @@ async fn serve(
         if kind == Listener::Operator {
             operator = bound;
         }
-        eprintln!("{name}: http://{bound}");
-        if !bound.ip().is_loopback() {
+        let tls = tls.clone().filter(|_| kind != Listener::Metrics);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        eprintln!("{name}: {scheme}://{bound}");
+        if !bound.ip().is_loopback() && tls.is_none() {
             eprintln!("warning: the {name} listener is open to other machines, without TLS");
         }
-        let routes = http::router(&context, ROUTES, kind);
-        serving.push(tokio::spawn(http::serve(
-            listener,
-            routes,
-            until(stopped.clone()),
-        )));
+        let mut routes = http::router(&context, ROUTES, kind);
+        if bench && kind == Listener::Public {
+            routes = http::with_fixed_bodies(routes);
+        }
+        let served = http::serve_tls(listener, tls, routes, until(stopped.clone()));
+        serving.push(tokio::spawn(served));
     }
     let source = tokio::spawn(take_in(Arc::clone(service), origin));
     let worker = config.worker.as_ref();
     let worker = worker
-        .map(|worker| own_worker(worker, place, service, operator))
+        .map(|worker| {
+            let pin = config
+                .listen
+                .tls
+                .as_ref()
+                .map(|tls| place(&tls.certificate));
+            own_worker(worker, place, service, (operator, pin))
+        })
         .transpose()?;
     let worker = worker.map(|command| tokio::spawn(keep_running(command, stopped.clone())));
     until(stopped).await;
@@ -317,12 +361,37 @@ async fn take_in(service: Arc<Service>, origin: Origin) {
     }
 }
 
-/// How the service's own worker is started: with a token of its own, made anew at each start.
+/// Certificate and key of the listeners.
+fn tls_config(
+    config: &TlsConfig,
+    place: &dyn Fn(&Path) -> PathBuf,
+    warnings: &mut Vec<String>,
+) -> Result<Arc<ServerConfig>, Failure> {
+    let read = |path: &Path| {
+        let source = Source::File(place(path));
+        Ok::<_, Failure>((source.read(PEM_MAX_BYTES)?, source.name()))
+    };
+    let (certificate, name) = read(&config.certificate)?;
+    let (key, key_name) = read(&config.key)?;
+    if files::is_open_to_others(&place(&config.key)) {
+        warnings.push(format!("{key_name} can be read by other users: chmod 600"));
+    }
+    server_config(&certificate, &key).map_err(|error| {
+        let name = match error {
+            TlsError::Pem { what: "key", .. } | TlsError::Key(_) => &key_name,
+            _ => &name,
+        };
+        tls::refusal(name, &error)
+    })
+}
+
+/// How the service's own worker is started: with a token of its own, made anew at each start, and
+/// told which certificate it will be shown.
 fn own_worker(
     config: &WorkerConfig,
     place: &dyn Fn(&Path) -> PathBuf,
     service: &Service,
-    operator: SocketAddr,
+    (operator, pin): (SocketAddr, Option<PathBuf>),
 ) -> Result<impl FnMut() -> Command + Send + 'static, Failure> {
     let tokens = Tokens::at(service.data());
     for (token, _) in tokens.list()? {
@@ -337,18 +406,17 @@ fn own_worker(
     let program = std::env::current_exe()
         .map_err(|error| Failure::Machine(format!("this program's own path: {error}")))?;
     let (keys, nice) = (config.keys.as_deref().map(place), config.nice.to_string());
+    let scheme = if pin.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{operator}");
     Ok(move || {
         let mut command = Command::new(&program);
         command
-            .args([
-                "worker",
-                "--url",
-                &format!("http://{operator}"),
-                "--name",
-                "own",
-            ])
+            .args(["worker", "--url", &url, "--name", "own"])
             .args(["--nice", &nice, "--token-file"])
             .arg(&file);
+        if let Some(pin) = &pin {
+            command.arg("--pin").arg(pin);
+        }
         if let Some(keys) = &keys {
             command.arg("--keys").arg(keys);
         }

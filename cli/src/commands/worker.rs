@@ -15,7 +15,7 @@ use quorate_verifier::primitives::Digest;
 use quorate_verifier::set::ValidatorSet;
 use tokio::sync::watch;
 
-use super::{serve, work as shared};
+use super::{serve, tls, work as shared};
 use crate::args::WorkerArgs;
 use crate::failure::Failure;
 use crate::output::{Report, Verdict};
@@ -33,7 +33,11 @@ pub(super) fn run(args: &WorkerArgs) -> Result<Report, Failure> {
     let token = file.read(1024)?;
     let token = std::str::from_utf8(&token)
         .map_err(|_| Failure::usage(format!("{}: not a token", file.name())))?;
-    let client = Client::new(url, Some(token.trim().to_owned()))
+    let trust = match &args.pin {
+        Some(pin) => Some(tls::pinned(pin)?),
+        None => tls::trust(&args.ca)?,
+    };
+    let client = Client::trusting(url, Some(token.trim().to_owned()), trust.as_ref())
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = shared::store(&args.store)?;
     let name = args

@@ -22,6 +22,7 @@ mod network;
 mod offline;
 mod prove;
 mod service;
+mod service_tls;
 mod simulate;
 mod support;
 mod verify;

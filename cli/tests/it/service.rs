@@ -34,14 +34,14 @@ const TOKEN: &str = "QUORATE_TEST_TOKEN";
 const KILLS: &str = "QUORATE_KILLS";
 
 /// A network's directory: policy, keys, blocks, sets, configuration.
-struct Place {
-    sandbox: Sandbox,
+pub(crate) struct Place {
+    pub(crate) sandbox: Sandbox,
     chain: Rolling,
-    vkey: String,
+    pub(crate) vkey: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sandbox = Sandbox::new();
         let policy = frozen::policy();
         let chain = Rolling::new(50, policy.keys[0], &frozen::CHANGES);
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Puts a block where the service looks for it.
-    fn feed(&self, height: u64) {
+    pub(crate) fn feed(&self, height: u64) {
         let headers = self.chain.headers(height);
         let block = self.chain.finalize(headers.last().unwrap());
         let beside = self.sandbox.path("blocks/.new");
@@ -88,7 +88,7 @@ impl Place {
         std::fs::rename(beside, place).unwrap();
     }
 
-    fn serve(&self) -> Served {
+    pub(crate) fn serve(&self) -> Served {
         let mut command = self.sandbox.command();
         command.args(["serve", "--config", "serve.toml"]);
         let mut child = command
@@ -100,7 +100,8 @@ impl Place {
         let mut listeners = BTreeMap::new();
         while listeners.len() < 3 {
             let line = lines.next().expect("three listeners").unwrap();
-            if let Some((name, url)) = line.split_once(": http://") {
+            let shown = line.split_once(": http://");
+            if let Some((name, url)) = shown.or(line.split_once(": https://")) {
                 listeners.insert(name.to_owned(), url.to_owned());
             }
         }
@@ -130,12 +131,12 @@ impl Place {
         DirReader::new(self.log_dir())
     }
 
-    fn log_dir(&self) -> PathBuf {
+    pub(crate) fn log_dir(&self) -> PathBuf {
         self.sandbox.path("service/log/finality")
     }
 
     /// Every height once, in order, and as signed.
-    fn check_log(&self, last: u64) {
+    pub(crate) fn check_log(&self, last: u64) {
         let log = self.log();
         let checkpoint = log.checkpoint().unwrap();
         let key: NoteKey = self.vkey.parse().unwrap();
@@ -159,14 +160,14 @@ impl Place {
     }
 }
 
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    listeners: BTreeMap<String, String>,
+    pub(crate) listeners: BTreeMap<String, String>,
 }
 
 impl Served {
     /// Status and body; `None` when the service is gone.
-    fn get(&self, listener: &str, path: &str) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn get(&self, listener: &str, path: &str) -> Option<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(&self.listeners[listener]).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))

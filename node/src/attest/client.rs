@@ -1,6 +1,6 @@
-//! A small HTTP client for our own services: one request, one connection, `http://` only.
+//! A small HTTP client for our own services: one request, one connection.
 //!
-//! Between machines it runs through a tunnel or a proxy that speaks TLS.
+//! An `https://` address takes a [`Trust`]: nothing is believed that the user did not name.
 
 use std::io;
 use std::time::Duration;
@@ -10,11 +10,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use quorate_verifier::primitives::Digest;
 use quorate_verifier::tlog::Checkpoint;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use warp::http::{Request, StatusCode, header};
 
 use super::log::{LogReader, ReadError, TileSource, bundle_path, split_bundle, tile_path};
+use super::tls::Trust;
 
 /// Longest answer.
 const ANSWER_MAX_BYTES: usize = 32 << 20;
@@ -27,11 +31,12 @@ pub struct Client {
     authority: String,
     prefix: String,
     bearer: Option<String>,
+    tls: Option<(Trust, ServerName<'static>)>,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Client(http://{}{})", self.authority, self.prefix)
+        write!(f, "Client({})", self.address())
     }
 }
 
@@ -39,8 +44,14 @@ impl std::fmt::Debug for Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// An address that is none.
-    #[error("{0:?} is not of the form http://HOST:PORT[/PATH]")]
+    #[error("{0:?} is not of the form http://HOST:PORT[/PATH] or https://HOST:PORT[/PATH]")]
     Address(String),
+    /// An `https://` address, and no word of whom to believe.
+    #[error("{0}: https needs the certificate to believe, or of the one that signed it")]
+    NoTrust(String),
+    /// An `http://` address where a certificate was named: what was meant to be private is not.
+    #[error("{0}: a certificate to believe was given, and http shows none: is https meant?")]
+    NotTls(String),
     /// Nobody answers, or not in time.
     #[error("{address}: {what}")]
     Unreachable {
@@ -55,15 +66,38 @@ impl Client {
     /// Asks the service at `http://HOST:PORT[/PATH]`, with a bearer token if one is needed.
     ///
     /// # Errors
-    /// [`ClientError::Address`].
+    /// As [`Client::trusting`].
     pub fn new(url: &str, bearer: Option<String>) -> Result<Self, ClientError> {
+        Self::trusting(url, bearer, None)
+    }
+
+    /// The same, or over TLS at `https://`, which takes a `trust`.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`], [`ClientError::NoTrust`], [`ClientError::NotTls`].
+    pub fn trusting(
+        url: &str,
+        bearer: Option<String>,
+        trust: Option<&Trust>,
+    ) -> Result<Self, ClientError> {
         let wrong = || ClientError::Address(url.into());
-        let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let port = authority.rsplit_once(':').map(|(_, port)| port);
-        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
+        if host.is_empty() || port.parse::<u16>().is_err() {
             return Err(wrong());
         }
+        let tls = match (scheme, trust) {
+            ("http", None) => None,
+            ("http", Some(_)) => return Err(ClientError::NotTls(url.into())),
+            ("https", Some(trust)) => {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
+                Some((trust.clone(), name))
+            }
+            ("https", None) => return Err(ClientError::NoTrust(url.into())),
+            _ => return Err(wrong()),
+        };
         let prefix = match path.trim_end_matches('/') {
             "" => String::new(),
             path => format!("/{path}"),
@@ -72,7 +106,13 @@ impl Client {
             authority: authority.into(),
             prefix,
             bearer,
+            tls,
         })
+    }
+
+    fn address(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority, self.prefix)
     }
 
     /// `GET`.
@@ -102,7 +142,7 @@ impl Client {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let failed = |what: String| ClientError::Unreachable {
-            address: format!("http://{}", self.authority),
+            address: self.address(),
             what,
         };
         match timeout(TIME, self.ask_once(method, path, body)).await {
@@ -118,6 +158,23 @@ impl Client {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(&self.authority).await?;
+        match &self.tls {
+            None => self.ask_on(stream, method, path, body).await,
+            Some((trust, name)) => {
+                let connector = TlsConnector::from(trust.config());
+                let stream = connector.connect(name.clone(), stream).await?;
+                self.ask_on(stream, method, path, body).await
+            }
+        }
+    }
+
+    async fn ask_on(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
@@ -150,9 +207,21 @@ impl HttpReader {
     /// The log at this address.
     ///
     /// # Errors
-    /// [`ClientError::Address`], or the system has no threads.
+    /// As [`Client::trusting`], or the system has no threads.
     pub fn new(url: &str, bearer: Option<String>) -> Result<Self, ClientError> {
-        let client = Client::new(url, bearer)?;
+        Self::trusting(url, bearer, None)
+    }
+
+    /// The same, or over TLS at `https://`, which takes a `trust`.
+    ///
+    /// # Errors
+    /// As [`HttpReader::new`].
+    pub fn trusting(
+        url: &str,
+        bearer: Option<String>,
+        trust: Option<&Trust>,
+    ) -> Result<Self, ClientError> {
+        let client = Client::trusting(url, bearer, trust)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -222,7 +291,7 @@ impl TileSource for HttpReader {
 impl LogReader for HttpReader {
     fn checkpoint(&self) -> Result<Checkpoint, ReadError> {
         let failed = |error| ReadError::Io {
-            what: format!("http://{}{}", self.client.authority, self.client.prefix),
+            what: self.client.address(),
             error,
         };
         let bytes = match self.fetch("/checkpoint") {

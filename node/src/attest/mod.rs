@@ -7,5 +7,6 @@ pub mod log;
 pub mod service;
 pub mod source;
 pub mod store;
+pub mod tls;
 pub mod tokens;
 pub mod worker;

@@ -10,13 +10,13 @@ use serde_json::Value as Json;
 use crate::failure::Failure;
 
 /// This program, working in one directory.
-pub(super) struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     dir: PathBuf,
 }
 
 /// A process that ends with this value.
-pub(super) struct Running {
+pub(crate) struct Running {
     name: String,
     child: Child,
     log: PathBuf,
@@ -24,7 +24,7 @@ pub(super) struct Running {
 
 impl Program {
     /// The program that runs now.
-    pub(super) fn this(dir: &Path) -> Result<Self, Failure> {
+    pub(crate) fn this(dir: &Path) -> Result<Self, Failure> {
         let path = std::env::current_exe()
             .map_err(|error| Failure::Machine(format!("this program's own path: {error}")))?;
         Ok(Self {
@@ -43,7 +43,7 @@ impl Program {
     }
 
     /// Runs a command to its end, and answers its exit code and its JSON document.
-    pub(super) fn ask(&self, arguments: &str) -> Result<(i32, Json), Failure> {
+    pub(crate) fn ask(&self, arguments: &str) -> Result<(i32, Json), Failure> {
         self.ask_with(arguments, &[])
     }
 
@@ -61,12 +61,12 @@ impl Program {
     }
 
     /// The same for a command that must succeed: its result.
-    pub(super) fn expect(&self, arguments: &str) -> Result<Json, Failure> {
+    pub(crate) fn expect(&self, arguments: &str) -> Result<Json, Failure> {
         self.expect_with(arguments, &[])
     }
 
     /// The same with further arguments, which may hold spaces.
-    pub(super) fn expect_with(&self, arguments: &str, more: &[&OsStr]) -> Result<Json, Failure> {
+    pub(crate) fn expect_with(&self, arguments: &str, more: &[&OsStr]) -> Result<Json, Failure> {
         let (code, mut answer) = self.ask_with(arguments, more)?;
         if code == 0 {
             return Ok(answer["result"].take());
@@ -77,7 +77,7 @@ impl Program {
     }
 
     /// Starts a command that runs until it is stopped, its words in a file of the directory.
-    pub(super) fn start(&self, name: &str, arguments: &str) -> Result<Running, Failure> {
+    pub(crate) fn start(&self, name: &str, arguments: &str) -> Result<Running, Failure> {
         let log = self.dir.join(format!("{name}.log"));
         let file = File::create(&log).map_err(|error| Failure::Write {
             path: log.clone(),
@@ -99,12 +99,12 @@ impl Program {
 
 impl Running {
     /// What it has written so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Fails when it has ended, with the last that it said.
-    pub(super) fn check(&mut self) -> Result<(), Failure> {
+    pub(crate) fn check(&mut self) -> Result<(), Failure> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             ended => {

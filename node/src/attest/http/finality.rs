@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use warp::http::{StatusCode, header};
 
 use super::problem::Problem;
-use super::route::{Answer, Cache, Call};
+use super::route::{Answer, Cache, Call, tag};
 use super::{Context, Rendered};
 use crate::attest::service::{AcceptError, Finality};
 use crate::attest::store::{StoreError, attestation_name};
@@ -159,9 +159,10 @@ fn rendered(context: &Context, height: Height) -> Result<Rendered, Problem> {
     let Some(found) = found else {
         return Err(not_proved(context, height)?);
     };
+    let whole = |bytes: Vec<u8>| (tag(&bytes), Bytes::from(bytes));
     let ready = Rendered {
-        json: Bytes::from(found.to_json() + "\n"),
-        binary: Bytes::from(found.to_file()),
+        json: whole((found.to_json() + "\n").into_bytes()),
+        binary: whole(found.to_file()),
     };
     let mut rendered = lock();
     if rendered.len() >= RENDERED_MAX {
@@ -206,16 +207,17 @@ fn not_proved(context: &Context, height: Height) -> Result<Problem, Problem> {
 /// `GET /v1/attestations/{block}`.
 pub(super) fn attestation(context: &Arc<Context>, call: &Call) -> Result<Answer, Problem> {
     let (height, cache) = attested(context, call)?;
-    let ready = rendered(context, height)?;
-    Ok(Answer::new("application/json", ready.json, cache))
+    let (tag, body) = rendered(context, height)?.json;
+    Ok(Answer::new("application/json", body, cache).tagged(tag))
 }
 
 /// `GET /v1/attestations/{block}/binary`.
 pub(super) fn attestation_binary(context: &Arc<Context>, call: &Call) -> Result<Answer, Problem> {
     let (height, cache) = attested(context, call)?;
-    let ready = rendered(context, height)?;
+    let (tag, body) = rendered(context, height)?.binary;
     let name = format!("attachment; filename=\"{}.attestation\"", height.get());
-    Ok(Answer::new("application/octet-stream", ready.binary, cache)
+    Ok(Answer::new("application/octet-stream", body, cache)
+        .tagged(tag)
         .header(header::CONTENT_DISPOSITION, name))
 }
 

@@ -67,6 +67,11 @@ pub(super) fn metrics(context: &Arc<Context>, _: &Call) -> Result<Answer, Proble
     gauge("jobs_leased", "Proofs that a worker has.", counts.leased);
     gauge("jobs_failed", "Proofs that were given up.", counts.failed);
     gauge(
+        "proofs_kept",
+        "Heights with a proof of their own.",
+        counts.proofs,
+    );
+    gauge(
         "finality_log_entries",
         "Entries of the finality log.",
         service.finality_log().size(),

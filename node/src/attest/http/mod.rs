@@ -1,6 +1,7 @@
 //! The service over HTTP: three listeners, loopback unless told otherwise.
 
 mod finality;
+mod fixed;
 mod jobs;
 mod logs;
 mod metrics;
@@ -16,10 +17,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use warp::http::HeaderValue;
 
 use super::service::Service;
 use super::tokens::Tokens;
 
+pub use fixed::with_fixed_bodies;
 pub use jobs::LEASE_MS;
 pub use metrics::Metrics;
 pub use openapi::document as openapi;
@@ -27,7 +30,7 @@ pub use problem::{KINDS as PROBLEM_KINDS, Problem};
 pub use route::{
     Answer, BODY_MAX_BYTES, Cache, Call, Handler, Listener, Parameter, Route, Verb, router,
 };
-pub use server::{CONNECTIONS_MAX, HEADER_TIME, serve};
+pub use server::{CONNECTIONS_MAX, HEADER_TIME, serve, serve_tls};
 pub use table::ROUTES;
 
 /// What handlers work with.
@@ -45,11 +48,11 @@ pub struct Context {
     rendered: Mutex<BTreeMap<u64, Rendered>>,
 }
 
-/// An attestation, ready to be sent.
+/// An attestation, ready to be sent: each body with its tag.
 #[derive(Clone, Debug)]
 struct Rendered {
-    json: Bytes,
-    binary: Bytes,
+    json: (HeaderValue, Bytes),
+    binary: (HeaderValue, Bytes),
 }
 
 impl Context {

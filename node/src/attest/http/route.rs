@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
@@ -134,6 +135,14 @@ pub struct Answer {
     pub headers: Vec<(header::HeaderName, String)>,
     /// A stream in place of the body.
     pub stream: Option<Response>,
+    /// The body's tag, where it is known already.
+    pub tag: Option<HeaderValue>,
+}
+
+/// The tag of a body: what a client shows to be told that it has not changed.
+pub(super) fn tag(body: &[u8]) -> HeaderValue {
+    let text = format!("\"{}\"", hex::encode(&Sha256::digest(body)[..16]));
+    HeaderValue::from_str(&text).expect("hex in quotes")
 }
 
 impl Answer {
@@ -146,6 +155,7 @@ impl Answer {
             cache,
             headers: Vec::new(),
             stream: None,
+            tag: None,
         }
     }
 
@@ -161,6 +171,13 @@ impl Answer {
         self
     }
 
+    /// The same with a tag that was made before.
+    #[must_use]
+    pub fn tagged(mut self, tag: HeaderValue) -> Self {
+        self.tag = Some(tag);
+        self
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
@@ -172,11 +189,16 @@ impl Answer {
         if let Some(stream) = self.stream {
             return stream;
         }
-        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&self.body)[..16]));
+        let tag = match (self.cache, self.tag) {
+            (Cache::Private, _) => None,
+            (_, Some(tag)) => Some(tag),
+            (_, None) => Some(tag(&self.body)),
+        };
         let known = request
             .get(header::IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|tags| tags.split(',').any(|t| t.trim() == tag || t.trim() == "*"));
+            .zip(tag.as_ref().and_then(|tag| tag.to_str().ok()))
+            .is_some_and(|(tags, own)| tags.split(',').any(|t| t.trim() == own || t.trim() == "*"));
         let mut response = if known && self.status == StatusCode::OK {
             warp::reply::with_status("", StatusCode::NOT_MODIFIED).into_response()
         } else {
@@ -193,9 +215,7 @@ impl Answer {
             Cache::Private => "no-store",
         };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-        if self.cache != Cache::Private
-            && let Ok(tag) = HeaderValue::from_str(&tag)
-        {
+        if let Some(tag) = tag {
             headers.insert(header::ETAG, tag);
         }
         for (name, value) in self.headers {
@@ -244,55 +264,101 @@ pub struct Route {
     pub handler: Handler,
 }
 
+/// Routes of one path.
+struct Place {
+    pattern: Vec<Segment>,
+    routes: Vec<&'static Route>,
+}
+
+enum Segment {
+    Word(&'static str),
+    One,
+    Rest,
+}
+
+impl Place {
+    fn all(routes: &'static [Route], listener: Listener) -> Vec<Self> {
+        let mut by_path: BTreeMap<&str, Vec<&'static Route>> = BTreeMap::new();
+        for route in routes.iter().filter(|route| route.listener == listener) {
+            by_path.entry(route.path).or_default().push(route);
+        }
+        let segment = |part: &'static str| match part {
+            part if part.ends_with("...}") => Segment::Rest,
+            part if part.starts_with('{') => Segment::One,
+            word => Segment::Word(word),
+        };
+        let place = |(path, routes): (&'static str, _)| Self {
+            pattern: path
+                .split('/')
+                .skip(1)
+                .filter(|p| !p.is_empty())
+                .map(segment)
+                .collect(),
+            routes,
+        };
+        by_path.into_iter().map(place).collect()
+    }
+
+    /// The parts of a path that the pattern leaves open; `None` for another path.
+    fn params(&self, path: &str) -> Option<Vec<String>> {
+        let mut rest = path.strip_prefix('/')?;
+        let mut params = Vec::new();
+        for segment in &self.pattern {
+            if matches!(segment, Segment::Rest) {
+                params.push(rest.to_owned());
+                return Some(params);
+            }
+            let (here, after) = rest.split_once('/').unwrap_or((rest, ""));
+            match segment {
+                Segment::Word(word) if *word == here => {}
+                Segment::One if !here.is_empty() => params.push(here.to_owned()),
+                _ => return None,
+            }
+            rest = after;
+        }
+        rest.is_empty().then_some(params)
+    }
+}
+
 /// A filter that serves the routes of one listener, and answers every request.
 pub fn router(
     context: &Arc<Context>,
     routes: &'static [Route],
     listener: Listener,
 ) -> BoxedFilter<(Response,)> {
-    let mut by_path: BTreeMap<&str, Vec<&'static Route>> = BTreeMap::new();
-    for route in routes.iter().filter(|route| route.listener == listener) {
-        by_path.entry(route.path).or_default().push(route);
-    }
-    let mut all: BoxedFilter<(Response,)> = warp::any()
-        .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
-        .boxed();
-    for (path, routes) in by_path {
-        let context = Arc::clone(context);
-        let routes: Arc<[&'static Route]> = routes.into();
-        let one = path_filter(path)
-            .and(warp::method())
-            .and(query())
-            .and(warp::header::headers_cloned())
-            .and(warp::body::stream())
-            .then(
-                move |params, method: Method, query: String, headers, body| {
-                    let (context, routes) = (Arc::clone(&context), Arc::clone(&routes));
-                    async move {
-                        let call = Parts {
-                            params,
-                            query,
-                            headers,
-                        };
-                        let answer = dispatch(&context, &routes, &method, call, body).await;
-                        answer.unwrap_or_else(Problem::response)
-                    }
-                },
-            )
-            .boxed();
-        all = all.or(one).unify().boxed();
-    }
+    let places = Arc::new(Place::all(routes, listener));
+    let context = Arc::clone(context);
+    // One filter for all: a chain of one for each route costs more than most answers do.
+    let all = warp::path::full()
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(
+            move |path: FullPath, method: Method, query: String, headers, body| {
+                let (context, places) = (Arc::clone(&context), Arc::clone(&places));
+                async move {
+                    let found = places
+                        .iter()
+                        .find_map(|place| Some((&place.routes, place.params(path.as_str())?)));
+                    let Some((routes, params)) = found else {
+                        let what = "/openapi.json lists the routes";
+                        return Problem::new(StatusCode::NOT_FOUND, "no-such-route", what)
+                            .response();
+                    };
+                    let call = Parts {
+                        params,
+                        query,
+                        headers,
+                    };
+                    let answer = dispatch(&context, routes, &method, call, body).await;
+                    answer.unwrap_or_else(Problem::response)
+                }
+            },
+        );
     let public = listener == Listener::Public;
-    all.recover(|rejection: Rejection| async move {
-        let problem = if rejection.is_not_found() {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "no-such-route",
-                "/openapi.json lists the routes",
-            )
-        } else {
-            Problem::bad("the request cannot be read")
-        };
+    all.recover(|_: Rejection| async move {
+        let problem = Problem::bad("the request cannot be read");
         Ok::<_, std::convert::Infallible>(problem.response())
     })
     .unify()
@@ -310,31 +376,6 @@ pub fn router(
         response
     })
     .boxed()
-}
-
-fn path_filter(path: &'static str) -> BoxedFilter<(Vec<String>,)> {
-    let mut filter = warp::any().map(Vec::new).boxed();
-    let mut open = false;
-    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-        let push = |mut params: Vec<String>, param: String| {
-            params.push(param);
-            params
-        };
-        filter = if segment.ends_with("...}") {
-            open = true;
-            let tail = warp::path::tail().map(|tail: warp::path::Tail| tail.as_str().to_owned());
-            filter.and(tail).map(push).boxed()
-        } else if segment.starts_with('{') {
-            filter.and(warp::path::param::<String>()).map(push).boxed()
-        } else {
-            filter.and(warp::path(segment)).boxed()
-        };
-    }
-    if open {
-        filter
-    } else {
-        filter.and(warp::path::end()).boxed()
-    }
 }
 
 fn query() -> impl Filter<Extract = (String,), Error = std::convert::Infallible> + Clone {

@@ -1,7 +1,8 @@
 //! Our own accept loop: warp routes, and this keeps connections within their limits.
 //!
-//! A header comes within five seconds or the connection ends; there are at most so many
-//! connections; shutting down waits a while for answers under way and then no longer.
+//! A header comes within five seconds or the connection ends, and so does the handshake of TLS;
+//! there are at most so many connections; shutting down waits a while for answers under way and
+//! then no longer.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +11,11 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
@@ -26,12 +30,23 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 /// After a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves one listener until `stop` is ready.
+/// Serves one listener in the clear until `stop` is ready.
 pub async fn serve(
     listener: TcpListener,
     routes: BoxedFilter<(Response,)>,
     stop: impl Future<Output = ()>,
 ) {
+    serve_tls(listener, None, routes, stop).await;
+}
+
+/// Serves one listener until `stop` is ready: with TLS, where there is a configuration for it.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    routes: BoxedFilter<(Response,)>,
+    stop: impl Future<Output = ()>,
+) {
+    let tls = tls.map(TlsAcceptor::from);
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -63,12 +78,14 @@ pub async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(service.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (builder, watcher, tls) = (builder.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
             // What a client does wrong on its connection ends that connection only.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            if let Some(stream) = opened(stream, tls).await {
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = watcher.watch(connection).await {
+                    tracing::debug!(%error, "a connection ended");
+                }
             }
             drop(place);
         });
@@ -79,5 +96,23 @@ pub async fn serve(
         .is_err()
     {
         tracing::warn!("connections that did not end in time are cut");
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// The stream inside, once its handshake is done.
+async fn opened(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Box<dyn Stream>> {
+    let Some(tls) = tls else {
+        return Some(Box::new(stream));
+    };
+    match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Box::new(stream)),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a handshake failed");
+            None
+        }
+        Err(_) => None,
     }
 }

@@ -438,6 +438,11 @@ impl Store for EmbeddedStore {
             queued: open.saturating_sub(leased),
             leased,
             failed: failed_jobs,
+            proofs: read
+                .open_table(ATTESTATIONS)
+                .map_err(failed)?
+                .len()
+                .map_err(failed)?,
         })
     }
 

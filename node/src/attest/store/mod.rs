@@ -80,6 +80,8 @@ pub struct Counts {
     pub leased: u64,
     /// Given up.
     pub failed: u64,
+    /// Proofs that are kept.
+    pub proofs: u64,
 }
 
 /// The service's memory.

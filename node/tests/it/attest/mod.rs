@@ -5,3 +5,4 @@ mod http;
 mod log;
 mod pipeline;
 mod privacy;
+mod tls;
