@@ -90,6 +90,7 @@ impl From<StartError> for Failure {
             StartError::Refused(_) | StartError::Parties(_) | StartError::NotNew(_) => {
                 Self::Usage(error.to_string())
             }
+            StartError::RunsElsewhere { .. } => Self::Invalid(error.to_string()),
             StartError::Device { path, error } => Self::Write { path, error },
             StartError::Stop(why) => why.into(),
             error => Self::Machine(error.to_string()),

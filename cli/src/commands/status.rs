@@ -47,7 +47,8 @@ pub(super) fn run(args: &StatusArgs) -> Result<Report, Failure> {
     if let Some(certificate) = &status.certificate {
         report
             .fact("certificate view", certificate.view)
-            .fact("certificate votes", certificate.votes);
+            .fact("certificate votes", certificate.votes)
+            .fact("certificate late votes", certificate.late);
     }
     report
         .fact("uptime s", status.uptime_s)

@@ -488,6 +488,15 @@ impl<A: App> Chain<A> {
         (applied.outcomes, refused)
     }
 
+    /// Tells of a final header below the state that the chain was taken up from, so that a fork is
+    /// seen there too: one after another, from the state's own header downwards.
+    pub fn recall(&mut self, header: &Header) {
+        if self.recent.len() < RECENT_HEADERS && header.height < self.tip.header.height {
+            let known = (header.digest(), header.validators);
+            self.recent.entry(header.height).or_insert(known);
+        }
+    }
+
     fn note_recent(&mut self) {
         let Tip { header, digest, .. } = &self.tip;
         self.recent

@@ -119,6 +119,9 @@ pub enum Defect {
 pub trait Build {
     /// Whether this line of defence is missing.
     fn lacks(&self, defect: Defect) -> bool;
+
+    /// Whether any is.
+    fn is_broken(&self) -> bool;
 }
 
 /// Every defence in place: what a node runs.
@@ -130,6 +133,11 @@ impl Build for Sound {
     fn lacks(&self, _: Defect) -> bool {
         false
     }
+
+    #[inline(always)]
+    fn is_broken(&self) -> bool {
+        false
+    }
 }
 
 /// One defence missing, or none: for the simulator.
@@ -139,5 +147,9 @@ pub struct Broken(pub Option<Defect>);
 impl Build for Broken {
     fn lacks(&self, defect: Defect) -> bool {
         self.0 == Some(defect)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.is_some()
     }
 }

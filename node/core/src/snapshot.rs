@@ -49,7 +49,7 @@ pub struct Snapshot {
     /// What proves the state.
     pub offer: Offer,
     /// [`crate::app::App::snapshot`] after the offer's header.
-    pub state: Vec<u8>,
+    pub state: Arc<[u8]>,
 }
 
 /// Why a snapshot proves nothing.
@@ -270,7 +270,7 @@ impl Canonical for Snapshot {
         let length = read_count(input, "state", most)?;
         Ok(Self {
             offer,
-            state: input.take("state", length)?.to_vec(),
+            state: input.take("state", length)?.into(),
         })
     }
 }

@@ -3,8 +3,8 @@
 //! only then signs and sends. So no vote leaves before its record is on the medium, and a busy
 //! node pays for one sync where it would have paid for many.
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,13 +18,14 @@ use quorate_pbft::block::FinalBlock;
 use quorate_pbft::chain::{Chain, GenesisError};
 use quorate_pbft::defect::Sound;
 use quorate_pbft::evidence::{DoubleVote, culprits};
-use quorate_pbft::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER};
+use quorate_pbft::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER, RECENT_HEADERS};
 use quorate_pbft::log::{LogError, RecordLog, Storage};
 use quorate_pbft::message::Message;
 use quorate_pbft::record::Record;
 use quorate_pbft::request::{ClientKey, Request};
 use quorate_pbft::schedule;
 use quorate_pbft::scheme::{Ed25519, Scheme};
+use quorate_pbft::snapshot::Snapshot;
 use quorate_pbft::time::{Now, Tick};
 use quorate_pbft::{
     Config, Core, Decision, Effect, Halt, Input, Memory, Peer, PoolError, Recipients,
@@ -47,6 +48,7 @@ use super::outbox::{Frame, Lane};
 use super::signer::{Past, Refused, Signer, SignerError};
 use super::status::{CertificateStatus, Progress, Status};
 use super::store::{Entry, Store, StoreError, request_digest};
+use super::tls::NetworkKey;
 use super::transport::Links;
 
 /// Events that are taken in before the files are synced.
@@ -81,6 +83,11 @@ pub enum Event {
         client: ClientKey,
         /// `None` if the application does not know the client.
         answer: oneshot::Sender<Option<u64>>,
+    },
+    /// A machine says that another one has connected to it with this one's network key.
+    Elsewhere {
+        /// Who says so.
+        told_by: Peer,
     },
     /// The node is to stop.
     Stop,
@@ -118,12 +125,34 @@ pub enum Stop {
     Halted(Halt),
     /// A vote with the own key that this disk knows nothing of.
     #[error(
-        "a vote of this key at height {} was seen that this disk never made: the disk is an old \
-         copy, or the key is in use elsewhere. If it is an old copy, move the data directory away \
-         and start again: the node rejoins without voting until that is safe",
-        .0.height.get()
+        "a vote of the consensus key {key} at height {} was seen that this disk never made: the \
+         key is in use elsewhere, or the disk is an old copy. If it is an old copy, move the data \
+         directory away and start again: the node rejoins without voting until that is safe",
+        .slot.height.get()
     )]
-    OldDisk(Slot),
+    KeyElsewhere {
+        /// The own consensus key, in hex.
+        key: String,
+        /// Where the vote was.
+        slot: Slot,
+    },
+    /// Machines with more than a third of the power, so a correct one among them, have said that
+    /// another machine has connected to them with the own network key.
+    #[error(
+        "another machine has connected to {told_by} with this machine's network key {network_key}: \
+         the keys of {name} (consensus key {key}) are in use on two machines. Find the other one \
+         before this one is started again"
+    )]
+    SecondMachine {
+        /// This machine.
+        name: String,
+        /// The own consensus key, in hex.
+        key: String,
+        /// The own network key.
+        network_key: NetworkKey,
+        /// Who said so.
+        told_by: String,
+    },
     /// Documents, application and stored blocks do not fit each other.
     #[error("{0}")]
     Start(String),
@@ -132,7 +161,11 @@ pub enum Stop {
 impl Stop {
     /// Whether it shows somebody faulty or a key abused, and not merely a machine in trouble.
     pub fn is_incident(&self) -> bool {
-        matches!(self, Self::Halted(_) | Self::OldDisk(_) | Self::Conflict(_))
+        let abuse = matches!(
+            self,
+            Self::KeyElsewhere { .. } | Self::SecondMachine { .. } | Self::Conflict(_)
+        );
+        abuse || matches!(self, Self::Halted(_))
     }
 }
 
@@ -206,23 +239,35 @@ pub struct Driver<A, D> {
     waiters: BTreeMap<(ClientKey, u64), Vec<Waiter>>,
     waiting: usize,
     certificate: Option<CertificateStatus>,
+    /// Who has said that the own keys are in use on another machine.
+    told_by: BTreeSet<Peer>,
 }
 
-/// The chain as the store has it, executed again.
+/// The chain as the store has it: the last certified state, and the blocks above it executed
+/// again. Without such a state, or if what is stored as one is not the certified one, all blocks.
 fn replay<A: App>(
     genesis: &Genesis,
     set: Arc<ValidatorSet>,
     app: A,
     store: &Store,
-) -> Result<Chain<A>, Stop> {
+) -> Result<(Chain<A>, Option<Arc<Snapshot>>), Stop> {
     let mut chain = Chain::genesis(genesis, set, app)?;
-    if let Some(snapshot) = store.snapshot()? {
+    let mut from = store.snapshot()?.map(Arc::new);
+    if let Some(snapshot) = &from {
         let sets = store.sets()?.into_iter().map(Arc::new);
         sets.for_each(|set| chain.open_set(set));
-        chain
-            .adopt(&Ed25519, &Sound, &snapshot)
-            .map_err(|error| Stop::Start(format!("the stored snapshot: {error}")))?;
+        if let Err(error) = chain.adopt(&Ed25519, &Sound, snapshot) {
+            if store.block(chain.next_height())?.is_none() {
+                return Err(Stop::Start(format!(
+                    "the stored state is not the certified one ({error}), and the blocks below it \
+                     are not here: move the data directory away and start again"
+                )));
+            }
+            warn!("the stored state is not used: {error}; all blocks are executed again");
+            from = None;
+        }
     }
+    remember_below(&mut chain, store)?;
     let last = store.last_height()?.unwrap_or(Height::GENESIS);
     let open = |chain: &mut Chain<A>, commitment| -> Result<(), Stop> {
         if chain.set(&commitment).is_none()
@@ -256,7 +301,24 @@ fn replay<A: App>(
     }
     let named = chain.tip().next;
     open(&mut chain, named)?;
-    Ok(chain)
+    Ok((chain, from))
+}
+
+/// Headers below a state that was taken up, as far as their blocks are here: to see forks there.
+fn remember_below<A: App>(chain: &mut Chain<A>, store: &Store) -> Result<(), StoreError> {
+    let mut child = chain.tip().header.clone();
+    for _ in 1..RECENT_HEADERS {
+        let below = child.height.get().checked_sub(1).map(Height::new);
+        let Some(block) = below.map(|h| store.block(h)).transpose()?.flatten() else {
+            break;
+        };
+        if block.block.digest() != child.parent {
+            break;
+        }
+        child = block.block.header().clone();
+        chain.recall(&child);
+    }
+    Ok(())
 }
 
 impl<A: App, D: Storage> Driver<A, D> {
@@ -279,7 +341,9 @@ impl<A: App, D: Storage> Driver<A, D> {
             evidence,
             progress,
         } = parts;
-        let mut chain = replay(&genesis, set, app, &store)?;
+        let begun = Instant::now();
+        let (mut chain, snapshot) = replay(&genesis, set, app, &store)?;
+        let from = snapshot.as_ref().map_or(0, |s| s.offer.height().get());
         // Kept like those that came over links: a restart, and observers, need them again.
         let mut staged = Vec::new();
         for set in sets {
@@ -309,15 +373,19 @@ impl<A: App, D: Storage> Driver<A, D> {
         let memory = Memory {
             records: opened.records,
             mark: signer.mark(),
+            snapshot,
             rejoin,
         };
         let last = chain.tip().header.height;
         let certificate = store.block(last)?.map(|block| CertificateStatus {
             view: block.certificate.view().get(),
             votes: block.certificate.votes().len(),
+            late: 0,
         });
         info!(
             height = last.get(),
+            executed_from = from,
+            ms = begun.elapsed().as_millis(),
             records = memory.records.len(),
             "the chain was read from the disk"
         );
@@ -349,6 +417,7 @@ impl<A: App, D: Storage> Driver<A, D> {
             waiters: BTreeMap::new(),
             waiting: 0,
             certificate,
+            told_by: BTreeSet::new(),
         };
         driver.absorb(effects)?;
         driver.tell();
@@ -437,8 +506,47 @@ impl<A: App, D: Storage> Driver<A, D> {
                 let _ = answer.send(app.client(&client).map(|client| client.sequence));
                 Ok(())
             }
+            Event::Elsewhere { told_by } => self.note_second_machine(told_by),
             Event::Stop => Ok(()),
         }
+    }
+
+    /// One liar stops nobody: it takes more than a third of the power to say so.
+    fn note_second_machine(&mut self, told_by: Peer) -> Result<(), Stop> {
+        warn!(
+            peer = %self.links.name(told_by),
+            "the peer says that another machine has connected with this machine's network key"
+        );
+        self.told_by.insert(told_by);
+        let (set, parties) = (&self.core.chain().tip().set, self.links.parties());
+        let power = |peer: &Peer| {
+            let machine = parties.machine(*peer)?;
+            let member = set.get(set.index_of(&machine.consensus_key)?)?;
+            Some(u128::from(member.power.get()))
+        };
+        let told: u128 = self.told_by.iter().filter_map(power).sum();
+        if told * 3 <= u128::from(set.total().get()) {
+            return Ok(());
+        }
+        let names: Vec<_> = self.told_by.iter().map(|p| self.links.name(*p)).collect();
+        let own = parties.machine(parties.own()).ok_or_else(|| {
+            Stop::Start("this machine is not among the machines that it knows".into())
+        })?;
+        Err(Stop::SecondMachine {
+            name: own.name.to_string(),
+            key: self.key_hex(),
+            network_key: own.network_key,
+            told_by: names.join(", "),
+        })
+    }
+
+    fn key_hex(&self) -> String {
+        hex::encode(self.signer.key().as_bytes())
+    }
+
+    fn key_elsewhere(&self, slot: Slot) -> Stop {
+        let key = self.key_hex();
+        Stop::KeyElsewhere { key, slot }
     }
 
     /// What the shell itself learns from a message, before the core sees it.
@@ -460,7 +568,7 @@ impl<A: App, D: Storage> Driver<A, D> {
                 if self.never_signed(slot) && member.key == *self.signer.key() {
                     let bytes = vote.ballot().signed_bytes(&self.chain);
                     if Ed25519.verify(&member.key, &bytes, &vote.signature) {
-                        return Err(Stop::OldDisk(slot));
+                        return Err(self.key_elsewhere(slot));
                     }
                 }
             }
@@ -487,6 +595,7 @@ impl<A: App, D: Storage> Driver<A, D> {
                 Effect::Seal(height, certificate) => {
                     self.staged.push(Entry::Seal(height, certificate));
                 }
+                Effect::Checkpoint(snapshot) => self.staged.push(Entry::Snapshot(snapshot)),
                 Effect::Adopt(snapshot) => {
                     let height = snapshot.offer.height();
                     info!(
@@ -524,7 +633,7 @@ impl<A: App, D: Storage> Driver<A, D> {
         let mine = set.index_of(self.signer.key());
         let voted = mine.is_some_and(|me| has_vote(&block.certificate, me));
         if voted && self.never_signed(slot) {
-            return Err(Stop::OldDisk(slot));
+            return Err(self.key_elsewhere(slot));
         }
         Ok(())
     }
@@ -608,8 +717,13 @@ impl<A: App, D: Storage> Driver<A, D> {
                 }
             }
             Effect::Evidence(proof) => self.keep_evidence(&proof)?,
+            Effect::Halt(Halt::OwnKeyElsewhere(slot)) => return Err(self.key_elsewhere(slot)),
             Effect::Halt(why) => return Err(Stop::Halted(why)),
-            Effect::Sign(_) | Effect::Persist(_) | Effect::Seal(..) | Effect::Adopt(_) => {
+            Effect::Sign(_)
+            | Effect::Persist(_)
+            | Effect::Seal(..)
+            | Effect::Checkpoint(_)
+            | Effect::Adopt(_) => {
                 unreachable!("handled before")
             }
         }
@@ -711,6 +825,7 @@ impl<A: App, D: Storage> Driver<A, D> {
         self.certificate = Some(CertificateStatus {
             view: certificate.view().get(),
             votes: certificate.votes().len(),
+            late: 0,
         });
         let requests = &decision.block.block.payload().requests;
         debug!(
@@ -877,6 +992,11 @@ impl<A: App, D: Storage> Driver<A, D> {
         let (height, view) = (self.core.height(), self.core.view());
         let primary = tip.set.get(schedule::primary(&tip.set, height, view));
         let machines = self.links.parties().machines();
+        let mut certificate = self.certificate.clone();
+        if let (Some(known), Some(votes)) = (&mut certificate, self.core.last_votes()) {
+            known.late = votes.saturating_sub(known.votes);
+            known.votes = votes;
+        }
         let primary = primary.and_then(|p| machines.iter().find(|m| m.consensus_key == p.key));
         let own = self.links.parties().own();
         let status = Status {
@@ -891,7 +1011,7 @@ impl<A: App, D: Storage> Driver<A, D> {
             waiting_requests: self.core.pending(),
             voting: self.voting().into(),
             evidence: self.core.evidence().len(),
-            certificate: self.certificate.clone(),
+            certificate,
             peers: Vec::new(),
             uptime_s: self.started.elapsed().as_secs(),
         };

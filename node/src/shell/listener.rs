@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -187,13 +188,15 @@ async fn serve(
         }
         let links = shared.links.clone();
         let mut closing = shared.closing.subscribe();
+        let replaced = Arc::new(Notify::new());
+        let by_another = replaced.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
-                () = links.receive(peer, link) => {}
+                () = links.receive(peer, link, &by_another) => {}
                 _ = closing.wait_for(|closing| *closing) => {}
             }
         });
-        return shared.links.replace(peer, task.abort_handle());
+        return shared.links.replace(peer, task.abort_handle(), replaced);
     }
     let Some(_place) = Place::take(&shared.port, key) else {
         return shared.port.refuse(

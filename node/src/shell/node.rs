@@ -88,8 +88,13 @@ pub enum StartError {
         error: io::Error,
     },
     /// Somebody else answers with this machine's key.
-    #[error("{0} answers with this machine's network key: the node runs elsewhere already")]
-    RunsElsewhere(String),
+    #[error("{address} answers with this machine's network key {key}: the node runs there already")]
+    RunsElsewhere {
+        /// Where.
+        address: String,
+        /// The own network key.
+        key: NetworkKey,
+    },
     /// The signer.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -136,7 +141,7 @@ impl Shared {
             Some(PeerStatus {
                 name: machine.name.to_string(),
                 reached: outbox.dialled.load(Relaxed),
-                heard: outbox.accepted.load(Relaxed),
+                heard: outbox.accepted.load(Relaxed) > 0,
                 sent: outbox.sent.load(Relaxed),
                 received: outbox.received.load(Relaxed),
                 dropped: outbox.dropped.load(Relaxed),
@@ -292,9 +297,9 @@ impl Node {
             let path = path.to_path_buf();
             move |error| StartError::Device { path, error }
         };
-        refuse_second(&config, &parties, &identity).await?;
         disk::make_private(&config.data).map_err(device(&config.data))?;
         let held = lock(&config.data)?;
+        refuse_second(&config, &parties, &identity).await?;
         let set = Arc::new(founding.set);
         let salt_key = salt_key(&consensus);
         let (store, disk, signer) = open(&config, chain, consensus, fresh)?;
@@ -472,7 +477,10 @@ async fn refuse_second(
     )
     .await;
     match answers {
-        Ok(_) => Err(StartError::RunsElsewhere(address.into())),
+        Ok(_) => Err(StartError::RunsElsewhere {
+            address: address.into(),
+            key: identity.key(),
+        }),
         // Nobody is there, or somebody else: for the bind to find out.
         Err(_) if config.listen.as_str() == address => Ok(()),
         Err(why) => {

@@ -5,7 +5,7 @@
 //! they never wait behind blocks for a peer that catches up.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_pbft::limits::MESSAGE_BYTES_MAX;
@@ -90,8 +90,8 @@ pub struct Outbox {
     pub redial: Notify,
     /// The link that was dialled is up.
     pub dialled: AtomicBool,
-    /// The peer's own link is up.
-    pub accepted: AtomicBool,
+    /// The peer's own links that are up: one, and for a moment two when one replaces another.
+    pub accepted: AtomicUsize,
     /// Frames that were sent.
     pub sent: AtomicU64,
     /// Frames that were received.

@@ -45,6 +45,8 @@ pub struct CertificateStatus {
     pub view: u64,
     /// Votes that it holds.
     pub votes: usize,
+    /// Those of them that came when the height was final already, since this node's start.
+    pub late: usize,
 }
 
 /// Another machine, as this one sees it.

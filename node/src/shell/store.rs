@@ -22,7 +22,7 @@ const OUTCOMES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outcomes
 const REQUESTS: TableDefinition<'_, [u8; 40], (u64, u32)> = TableDefinition::new("requests");
 /// Commitment to opened set.
 const SETS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("sets");
-/// The state that the chain was taken up from, if its blocks were not all executed here.
+/// The last certified state: a start begins from it.
 const SNAPSHOT: TableDefinition<'_, (), &[u8]> = TableDefinition::new("snapshot");
 /// What the file is of.
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
@@ -67,7 +67,7 @@ pub enum Entry {
     Seal(Height, CommitCertificate),
     /// An opened set.
     Set(Arc<ValidatorSet>),
-    /// A state from which the chain goes on; it takes the place of an earlier one.
+    /// A certified state from which the chain can be taken up; it takes the place of an earlier one.
     Snapshot(Arc<Snapshot>),
 }
 
@@ -195,7 +195,7 @@ impl Store {
         Ok(last)
     }
 
-    /// The state that the chain was last taken up from.
+    /// The last certified state.
     ///
     /// # Errors
     /// [`StoreError`].

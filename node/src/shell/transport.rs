@@ -13,7 +13,7 @@ use quorate_pbft::message::Message;
 use quorate_verifier::encoding::Canonical;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -35,6 +35,12 @@ const SILENCE_TIME: Duration = Duration::from_secs(10);
 const FRAME_TIME: Duration = Duration::from_secs(30);
 /// Between two tries to reach a peer, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// The one word that is said against the direction of a link, before it is cut: another link with
+/// the same key has taken its place. A machine that opens a new link has let go of its old one, so
+/// whoever still hears this is not the only one with that key.
+const REPLACED: [u8; 1] = [1];
+/// That word is written within this time.
+const NOTICE_TIME: Duration = Duration::from_secs(1);
 /// A peer that sent what no correct one sends is not let in again for this long.
 pub const BAN_TIME: Duration = Duration::from_secs(10);
 
@@ -49,7 +55,7 @@ pub struct Links {
     outboxes: Vec<Arc<Outbox>>,
     inboxes: Vec<Arc<Semaphore>>,
     events: mpsc::Sender<Event>,
-    accepted: Mutex<BTreeMap<Peer, AbortHandle>>,
+    accepted: Mutex<BTreeMap<Peer, (AbortHandle, Arc<Notify>)>>,
     banned: Mutex<BTreeMap<Peer, Instant>>,
 }
 
@@ -81,7 +87,7 @@ impl Links {
 
     /// Peers whose own links are up.
     pub fn connected(&self) -> usize {
-        let up = |outbox: &&Arc<Outbox>| outbox.accepted.load(Ordering::Relaxed);
+        let up = |outbox: &&Arc<Outbox>| outbox.accepted.load(Ordering::Relaxed) > 0;
         self.outboxes.iter().filter(up).count()
     }
 
@@ -102,13 +108,14 @@ impl Links {
         banned.insert(peer, until);
     }
 
-    /// The newer of two links of one peer stays: the older one may be dead without knowing.
-    pub fn replace(&self, peer: Peer, link: AbortHandle) {
+    /// The newer of two links of one peer stays: the older one may be dead without knowing. If it
+    /// is not, whoever is at its other end is told by `replaced`.
+    pub fn replace(&self, peer: Peer, link: AbortHandle, replaced: Arc<Notify>) {
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(older) = accepted.insert(peer, link)
+        if let Some((older, told)) = accepted.insert(peer, (link, replaced))
             && !older.is_finished()
         {
-            older.abort();
+            told.notify_one();
             warn!(
                 peer = %self.name(peer),
                 "a second link with this network key has replaced the first"
@@ -122,8 +129,13 @@ impl Links {
         machine.map_or_else(|| format!("peer {}", peer.0), |m| m.name.to_string())
     }
 
-    /// Receives from a peer until its link ends.
-    pub async fn receive(&self, peer: Peer, link: impl AsyncRead + AsyncWrite + Unpin) {
+    /// Receives from a peer until its link ends, or another one has `replaced` it.
+    pub async fn receive(
+        &self,
+        peer: Peer,
+        mut link: impl AsyncRead + AsyncWrite + Unpin,
+        replaced: &Notify,
+    ) {
         let (Some(outbox), Some(inbox)) = (
             self.outbox(peer),
             self.inboxes.get(usize::from(peer.0)).cloned(),
@@ -133,7 +145,15 @@ impl Links {
         let _up = Up::new(outbox);
         outbox.redial.notify_one();
         info!(peer = %self.name(peer), "the peer has connected");
-        let why = self.receive_frames(peer, link, outbox, &inbox).await;
+        let why = tokio::select! {
+            why = self.receive_frames(peer, &mut link, outbox, &inbox) => why,
+            () = replaced.notified() => {
+                let notice = frame::write(&mut link, &REPLACED);
+                let told = matches!(timeout(NOTICE_TIME, notice).await, Ok(Ok(())));
+                let why = if told { "it was replaced, and told so" } else { "it was replaced" };
+                (why.into(), Offence(false))
+            }
+        };
         if let Offence(true) = why.1 {
             outbox.faults.fetch_add(1, Ordering::Relaxed);
             warn!(
@@ -211,6 +231,10 @@ impl Links {
                     outbox.disconnect();
                     failing = false;
                     info!(peer = %machine.name, "the link to the peer has ended: {why}");
+                    if matches!(why, End::Replaced) {
+                        // If the driver has ended, so does this task.
+                        let _ = self.events.send(Event::Elsewhere { told_by: peer }).await;
+                    }
                     if since.elapsed() > BACKOFF.1 {
                         pause = BACKOFF.0;
                     }
@@ -234,19 +258,36 @@ impl Links {
 /// Whether the end of a link was the peer's fault.
 struct Offence(bool);
 
-/// Marks a peer's own link as up while it lives, also when its task is aborted.
+/// Why a link that was dialled has ended.
+enum End {
+    /// Another link with this machine's key has taken its place.
+    Replaced,
+    /// In words.
+    Other(String),
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Replaced => f.write_str("another machine with this network key has connected"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Counts a peer's own link as up while it lives, also when its task is aborted.
 struct Up<'a>(&'a Outbox);
 
 impl<'a> Up<'a> {
     fn new(outbox: &'a Outbox) -> Self {
-        outbox.accepted.store(true, Ordering::Relaxed);
+        outbox.accepted.fetch_add(1, Ordering::Relaxed);
         Self(outbox)
     }
 }
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
-        self.0.accepted.store(false, Ordering::Relaxed);
+        self.0.accepted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -305,7 +346,7 @@ pub async fn dial(
 }
 
 /// Sends what waits, and empty frames when nothing does; answers why it ended.
-async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> String {
+async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> End {
     let (mut reads, mut writes) = tokio::io::split(link);
     let sends = async {
         for greeting in outbox.connect() {
@@ -327,9 +368,10 @@ async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> Stri
         let mut sent = outbox.sent.load(Ordering::Relaxed);
         loop {
             // An answer is four zero bytes, so one that is cut by the timeout does no harm.
-            match timeout(PING_TIME, frame::read(&mut reads, 0)).await {
+            match timeout(PING_TIME, frame::read(&mut reads, REPLACED.len())).await {
+                Ok(Ok(frame)) if frame == REPLACED => return End::Replaced,
                 Ok(Ok(_)) => silent = Instant::now(),
-                Ok(Err(error)) => return error.to_string(),
+                Ok(Err(error)) => return End::Other(error.to_string()),
                 Err(_) => {}
             }
             let now = outbox.sent.load(Ordering::Relaxed);
@@ -337,7 +379,7 @@ async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> Stri
                 (sent, silent) = (now, Instant::now());
             }
             if silent.elapsed() > SILENCE_TIME {
-                return "the peer is silent".into();
+                return End::Other("the peer is silent".into());
             }
         }
     };
@@ -345,12 +387,13 @@ async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> Stri
         let result: Result<std::convert::Infallible, String> = sends.await;
         match result {
             Ok(never) => match never {},
-            Err(why) => why,
+            Err(why) => End::Other(why),
         }
     };
     tokio::select! {
-        why = sends => why,
+        biased;
         why = hears => why,
+        why = sends => why,
     }
 }
 

@@ -121,6 +121,9 @@ pub enum Effect {
         /// The first block.
         from: Height,
     },
+    /// Keep this state, which the next height has certified, for [`Chain::adopt`] at the next start,
+    /// so that not every block is executed again then. An older one may go; the blocks may not.
+    Checkpoint(Arc<Snapshot>),
     /// Start from this state from now on, in place of the blocks below it: store it, durable before
     /// any later effect runs, for [`Chain::adopt`] at the next start. The heights below are final,
     /// but this replica neither has their blocks nor decides them. An older one may go.
@@ -555,6 +558,12 @@ impl<S, A, B> Core<S, A, B> {
     /// Proofs of double votes.
     pub fn evidence(&self) -> &[Arc<DoubleVote>] {
         &self.evidence
+    }
+
+    /// Commit votes that the last final height's certificate has by now; none when this replica
+    /// has not decided that height since its start.
+    pub fn last_votes(&self) -> Option<usize> {
+        self.closing.as_ref().map(Closing::votes)
     }
 
     /// Whether it has stopped.

@@ -41,6 +41,10 @@ impl Closing {
     fn certificate(&self) -> CommitCertificate {
         certificate_of(self.block, self.view, &self.tally)
     }
+
+    pub(super) fn votes(&self) -> usize {
+        self.tally.votes().count()
+    }
 }
 
 fn certificate_of(block: Digest, view: View, tally: &Tally) -> CommitCertificate {

@@ -1,6 +1,7 @@
 //! Starting, starting again, and coming back without a log: `docs/consensus.md#restart`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use quorate_verifier::primitives::{Digest, Height, Power};
 use quorate_verifier::rule::QuorumRule;
@@ -21,6 +22,7 @@ use crate::message::{Message, Report};
 use crate::quorum::is_quorum;
 use crate::record::Record;
 use crate::scheme::Scheme;
+use crate::snapshot::Snapshot;
 use crate::time::Now;
 
 /// What the disk remembers.
@@ -30,6 +32,8 @@ pub struct Memory {
     pub records: Vec<Record>,
     /// The last slot that the signer has signed, as the signer remembers it.
     pub mark: Option<Slot>,
+    /// The stored state from which the chain was taken up, to be offered to others.
+    pub snapshot: Option<Arc<Snapshot>>,
     /// A fresh nonce if the whole log is gone: the replica must rejoin.
     pub rejoin: Option<u64>,
 }
@@ -71,6 +75,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         now: Now,
     ) -> (Self, Vec<Effect>) {
         let round = new_round(&config, &chain, &now);
+        let offered = memory
+            .snapshot
+            .clone()
+            .filter(|_| config.snapshot_every > 0);
         let mut core = Self {
             scheme,
             build,
@@ -83,7 +91,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             watch: Watch::default(),
             peers: BTreeMap::new(),
             asking: Asking::default(),
-            snapshots: Snapshots::default(),
+            snapshots: Snapshots::stored(offered),
             wanted_set: None,
             resume: Resume::default(),
             memory: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quorate_verifier::genesis::Parameters;
 use quorate_verifier::header::Header;
-use quorate_verifier::primitives::Height;
+use quorate_verifier::primitives::{Digest, Height};
 use quorate_verifier::set::SetCommitment;
 
 use super::{Core, Effect, Peer, Recipients};
@@ -29,8 +29,8 @@ const OFFERED: usize = 2;
 pub(super) struct Snapshots {
     /// A copy whose root no final header names yet.
     fresh: Option<Copied>,
-    /// The newest last.
-    offered: VecDeque<(Copied, Link)>,
+    /// The newest last; their links begin at genesis.
+    offered: VecDeque<Arc<Snapshot>>,
     taking: Option<Taking>,
 }
 
@@ -38,6 +38,7 @@ pub(super) struct Snapshots {
 #[derive(Clone, Debug)]
 struct Copied {
     header: Header,
+    root: Digest,
     parameters: Parameters,
     next_parameters: Parameters,
     state: Arc<[u8]>,
@@ -62,14 +63,29 @@ struct Taking {
 }
 
 impl Snapshots {
+    /// At a start, with what the disk has: it is offered at once.
+    pub(super) fn stored(snapshot: Option<Arc<Snapshot>>) -> Self {
+        Self {
+            offered: snapshot.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    fn offer(&mut self, snapshot: Arc<Snapshot>) {
+        self.offered.push_back(snapshot);
+        if self.offered.len() > OFFERED {
+            self.offered.pop_front();
+        }
+    }
+
     pub(super) fn bytes_taken(&self) -> usize {
         self.taking.as_ref().map_or(0, |taking| taking.state.len())
     }
 }
 
 impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
-    /// After a height was executed: makes a copy of the state when one is due, and offers it once
-    /// the next height's certificate vouches for its root.
+    /// After a height was executed: makes a copy of the state when one is due, and offers and keeps
+    /// it once the next height's certificate vouches for its root.
     pub(super) fn take_snapshot(&mut self, block: &FinalBlock) {
         let every = self.config.snapshot_every;
         if every == 0 {
@@ -78,13 +94,13 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         if let Some(copied) = self.snapshots.fresh.take()
             && copied.header.height.next() == Some(block.block.height())
         {
-            let link = Link {
+            let above = Link {
                 header: block.block.header().clone(),
                 certificate: block.certificate.clone(),
             };
-            self.snapshots.offered.push_back((copied, link));
-            if self.snapshots.offered.len() > OFFERED {
-                self.snapshots.offered.pop_front();
+            if let Some(snapshot) = self.proved(copied, above).map(Arc::new) {
+                self.effects.push(Effect::Checkpoint(snapshot.clone()));
+                self.snapshots.offer(snapshot);
             }
         }
         let tip = self.chain.tip();
@@ -92,6 +108,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         if due || self.snapshots.offered.is_empty() {
             self.snapshots.fresh = Some(Copied {
                 header: tip.header.clone(),
+                root: tip.state_root,
                 parameters: tip.parameters.clone(),
                 next_parameters: tip.next_parameters.clone(),
                 state: self.chain.app().snapshot().into(),
@@ -99,26 +116,38 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         }
     }
 
-    /// A replica that works on this height asks for the proof of a state.
-    pub(super) fn on_fetch_snapshot(&mut self, from: Peer, height: Height) {
-        let Some((copied, above)) = self.snapshots.offered.back() else {
-            return;
-        };
+    /// A copy with its whole proof; `None` for what nobody would take. (A core that lacks a defence
+    /// may have gone on from a header that names another root than its own.)
+    fn proved(&self, copied: Copied, above: Link) -> Option<Snapshot> {
         let (top, size) = (copied.header.height, copied.state.len() as u64);
-        let between = self.chain.announcements(height);
-        let between = between.take_while(|link| link.header.height <= top);
-        let mut links: Vec<_> = between.take(LINKS_MAX).cloned().collect();
-        links.push(above.clone());
-        if height > top || size > SNAPSHOT_BYTES_MAX || links.len() > LINKS_MAX {
-            return;
+        let below = self.chain.announcements(Height::GENESIS);
+        let below = below.take_while(|link| link.header.height <= top);
+        let links: Vec<_> = below.cloned().chain([above.clone()]).collect();
+        let certified = above.header.state_root == copied.root;
+        if size > SNAPSHOT_BYTES_MAX || links.len() > LINKS_MAX || !certified {
+            return None;
         }
         let offer = Offer {
-            header: copied.header.clone(),
+            header: copied.header,
             links,
-            parameters: copied.parameters.clone(),
-            next_parameters: copied.next_parameters.clone(),
+            parameters: copied.parameters,
+            next_parameters: copied.next_parameters,
             size,
         };
+        let state = copied.state;
+        Some(Snapshot { offer, state })
+    }
+
+    /// A replica that works on this height asks for the proof of a state.
+    pub(super) fn on_fetch_snapshot(&mut self, from: Peer, height: Height) {
+        let Some(newest) = self.snapshots.offered.back() else {
+            return;
+        };
+        if height > newest.offer.height() {
+            return;
+        }
+        let mut offer = newest.offer.clone();
+        offer.links.retain(|link| link.header.height >= height);
         if self.may_answer(from) {
             self.send(Recipients::One(from), Message::Offer(Arc::new(offer)));
         }
@@ -126,10 +155,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
 
     pub(super) fn on_fetch_chunk(&mut self, from: Peer, height: Height, chunk: u32) {
         let mut offered = self.snapshots.offered.iter();
-        let Some((copied, _)) = offered.find(|(copied, _)| copied.header.height == height) else {
+        let Some(offered) = offered.find(|offered| offered.offer.height() == height) else {
             return;
         };
-        let state = copied.state.clone();
+        let state = offered.state.clone();
         let place = usize::try_from(chunk).unwrap_or(usize::MAX);
         let Some(bytes) = state.chunks(CHUNK_BYTES).nth(place) else {
             return;
@@ -312,7 +341,11 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             links: links.collect(),
             ..Offer::clone(&offer)
         };
+        let state = state.into();
         let snapshot = Arc::new(Snapshot { offer, state });
+        if self.config.snapshot_every > 0 {
+            self.snapshots.offer(snapshot.clone());
+        }
         self.effects.push(Effect::Adopt(snapshot));
         self.seal_last();
         self.pool.prune_all(self.chain.app());

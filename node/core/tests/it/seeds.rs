@@ -68,7 +68,7 @@ fn traces_are_the_same_everywhere() {
         traces,
         [
             "545d93327921fbb3f3abf735b4c10130",
-            "51e5377a0c411c1b9bf5e55372b79815",
+            "1f34a6c88e25c904b47588f7e7b1abbc",
             "f4b2f39de374b40f991c1d5a1d983cad",
             "22be7e4ab85f1067d997fc74f0aa8f0f",
             "29e54b4e8e2fdf8cb0635bf6f7d96cef",

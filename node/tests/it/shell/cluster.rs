@@ -30,12 +30,12 @@ fn amount(units: u64) -> Amount {
     Amount::new(units).unwrap()
 }
 
-fn alice() -> ed25519_dalek::SigningKey {
+pub(crate) fn alice() -> ed25519_dalek::SigningKey {
     ed25519_dalek::SigningKey::from_bytes(&[77; 32])
 }
 
 /// Alice, who runs everything, has a thousand euros; Bob has none.
-fn ledger() -> Genesis {
+pub(crate) fn ledger() -> Genesis {
     let member = |name: &str, key: [u8; 32]| GenesisAccount {
         account: account(name),
         keys: vec![KeyBytes(key)],
@@ -64,7 +64,7 @@ fn ledger() -> Genesis {
     }
 }
 
-fn transfers(
+pub(crate) fn transfers(
     network: &Network,
     amounts: &[u64],
 ) -> Vec<std::sync::Arc<quorate_pbft::request::Request>> {
@@ -82,7 +82,7 @@ fn transfers(
     signed.into_iter().map(std::sync::Arc::new).collect()
 }
 
-async fn guest(network: &Network, node: usize) -> ClientLink {
+pub(crate) async fn guest(network: &Network, node: usize) -> ClientLink {
     let key = NetworkKey(network_key(node).verifying_key().to_bytes());
     let identity = network.identity(guest_key());
     ClientLink::connect(&network.address(node), key, &identity)
@@ -90,7 +90,7 @@ async fn guest(network: &Network, node: usize) -> ClientLink {
         .unwrap()
 }
 
-async fn outcome(link: &mut ClientLink) -> (u64, Outcome) {
+pub(crate) async fn outcome(link: &mut ClientLink) -> (u64, Outcome) {
     match link.next(PATIENCE).await.unwrap() {
         Reply::Answer(answer) => (answer.sequence, answer.outcome),
         other => panic!("{other:?}"),
@@ -271,7 +271,7 @@ fn what_does_not_fit_is_refused_before_anything_runs() {
             .expect_err("it runs");
         assert!(matches!(error, StartError::InUse(_)), "{error}");
         let error = network.try_start(0, false).await.err().expect("it runs");
-        assert!(matches!(error, StartError::RunsElsewhere(_)), "{error}");
+        assert!(matches!(error, StartError::InUse(_)), "{error}");
         assert!(matches!(stop(running).await, Stop::Asked));
         let error = network
             .try_start(0, true)

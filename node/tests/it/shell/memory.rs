@@ -14,11 +14,11 @@ use quorate_node::shell::node::StartError;
 use quorate_node::shell::parties::Parties;
 use quorate_node::shell::signer::FileSigner;
 use quorate_node::shell::store::Store;
-use quorate_node::shell::tls::NetworkKey;
-use quorate_node::shell::transport::Links;
+use quorate_node::shell::tls::{NetworkKey, Role};
+use quorate_node::shell::transport::{Links, dial};
+use quorate_pbft::Config;
 use quorate_pbft::log::Storage;
 use quorate_pbft::time::Timing;
-use quorate_pbft::{Config, Halt};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -44,6 +44,11 @@ fn copy(from: &Path, to: &Path) {
 fn last_segment(data: &Path) -> PathBuf {
     let names = fs::read_dir(data.join("votes")).unwrap();
     names.map(|entry| entry.unwrap().path()).max().unwrap()
+}
+
+/// The consensus key of a node, as messages show it.
+fn public_hex(node: usize) -> String {
+    hex::encode(public(&consensus_key(node)).as_bytes())
 }
 
 #[test]
@@ -89,11 +94,8 @@ fn a_restored_old_disk_refuses_to_vote() {
         let why = tokio::time::timeout(PATIENCE, back.stopped())
             .await
             .unwrap();
-        let refused = matches!(
-            why,
-            Stop::OldDisk(_) | Stop::Halted(Halt::OwnKeyElsewhere(_))
-        );
-        assert!(refused, "{why}");
+        assert!(matches!(why, Stop::KeyElsewhere { .. }), "{why}");
+        assert!(why.to_string().contains(&public_hex(3)), "{why}");
         assert!(why.is_incident());
 
         // Without the old disk it comes back as a wiped one does.
@@ -117,7 +119,11 @@ fn a_second_machine_with_the_same_key_stops() {
         setup.config.data = network.dir.path().join("second");
         setup.config.listen = quorate_verifier::roster::Address::new(&elsewhere).unwrap();
         let refused = quorate_node::shell::node::Node::start(setup).await;
-        assert!(matches!(refused, Err(StartError::RunsElsewhere(_))));
+        let refused = refused.err().expect("the first one answers");
+        assert!(
+            matches!(refused, StartError::RunsElsewhere { .. }),
+            "{refused}"
+        );
 
         // The others think that it has moved. The first one does not know, and the second one
         // takes its key for a new one: it sees votes that it never made.
@@ -139,14 +145,73 @@ fn a_second_machine_with_the_same_key_stops() {
         let why = tokio::time::timeout(PATIENCE, node.stopped())
             .await
             .unwrap();
-        assert!(matches!(why, Stop::OldDisk(_)), "{why}");
+        // Or the first one has reached the others again, and they have told the second one.
+        let seen = matches!(why, Stop::KeyElsewhere { .. } | Stop::SecondMachine { .. });
+        assert!(seen, "{why}");
+        assert!(why.to_string().contains(&public_hex(3)), "{why}");
         assert!(why.is_incident());
 
         // With the first one out of the way, and without that claim, it rejoins.
-        stop_all(vec![first]).await;
+        first.stop().await;
+        let _ = first.stopped().await; // by then it may have been told as well
         let node = second("rejoins", false).await.unwrap();
         until(&node, "it votes", |status| status.voting == "yes").await;
         nodes.push(node);
+        stop_all(nodes).await;
+    });
+}
+
+/// Another machine with node 3's network key, as far as `node` sees.
+async fn impostor(network: &Network, node: usize) -> impl Sized {
+    let key = NetworkKey(network_key(node).verifying_key().to_bytes());
+    let identity = network.identity(network_key(3));
+    dial(&network.address(node), key, &identity, Role::Peer)
+        .await
+        .unwrap()
+}
+
+#[test]
+fn a_key_that_two_machines_use_side_by_side_stops_the_one_that_is_told() {
+    run(async {
+        let network = Network::new(4);
+        let mut nodes = network.start_all(true).await;
+        until(&nodes[3], "all links are up", |status| {
+            status.peers.iter().all(|peer| peer.reached && peer.heard)
+        })
+        .await;
+        // One of four may lie: what it says alone stops nobody.
+        let one = impostor(&network, 0).await;
+        let from = height(&nodes[3]);
+        until_height(&nodes[3], from + 10).await;
+        until(&nodes[0], "it has the true one's link again", |status| {
+            status.peers[2].heard
+        })
+        .await;
+
+        let other = impostor(&network, 1).await;
+        let told = nodes.remove(3);
+        let why = tokio::time::timeout(PATIENCE, told.stopped())
+            .await
+            .unwrap();
+        let Stop::SecondMachine {
+            key,
+            network_key: seen,
+            told_by,
+            ..
+        } = &why
+        else {
+            panic!("{why}");
+        };
+        assert_eq!(*key, public_hex(3));
+        assert_eq!(seen.0, network_key(3).verifying_key().to_bytes());
+        assert_eq!(told_by, "node-0, node-1");
+        assert!(why.is_incident());
+        drop((one, other));
+        // The others go on, and it votes again once the other machine is gone.
+        let back = network.start(3, false).await;
+        until(&back, "it votes", |status| status.voting == "yes").await;
+        network.until_votes(0, &nodes[0], 4).await;
+        nodes.push(back);
         stop_all(nodes).await;
     });
 }

@@ -4,3 +4,4 @@ mod bench;
 mod cluster;
 mod floods;
 mod memory;
+mod states;

@@ -3,6 +3,7 @@
 use quorate_pbft::Halt;
 use quorate_pbft::ballot::Step;
 use quorate_pbft::defect::{Broken, Defect};
+use quorate_pbft::log::Storage as _;
 use quorate_pbft::message::Message;
 use quorate_pbft::sim::{DiskError, Down, LiarKind, Rng, Setup};
 
@@ -109,6 +110,7 @@ fn damaged_records_keep_a_node_from_starting() {
         for seed in 0..60 {
             let mut setup = Setup::calm(4);
             (setup.seed, setup.weak) = (seed, vec![1]);
+            setup.snapshot_every = 0; // so that there is nothing but logs to flip a bit in
             let mut world = world(setup, build);
             world.run_until(300);
             world.stop(1);
@@ -124,6 +126,28 @@ fn damaged_records_keep_a_node_from_starting() {
             format!("{refused} of 60 damaged logs are refused"),
         )
     });
+}
+
+/// Scenario 23: a stored state that was damaged is not used. The node executes its blocks again.
+#[test]
+fn a_damaged_state_is_not_used() {
+    for seed in 0..20 {
+        let mut setup = Setup::calm(4);
+        (setup.seed, setup.weak) = (seed, vec![1]);
+        let mut world = world(setup, Broken(None));
+        world.run_until(600);
+        world.stop(1);
+        let name = world.disk(1).list().unwrap().into_iter();
+        let name = name.max_by_key(|n| n.starts_with("snapshot-")).unwrap();
+        assert!(name.starts_with("snapshot-"), "no state is stored");
+        let length = world.disk(1).read(&name).unwrap().len();
+        world.disk(1).truncate(&name, length - 1).unwrap();
+        world.start(1);
+        assert_eq!(world.down(1), None);
+        world.run_for(600);
+        assert_eq!(world.violations(), []);
+        assert!(world.height(1) + 2 >= world.height(0), "it is not back");
+    }
 }
 
 /// Scenario 24: all nodes lose power at the same moment, at any moment, and go on together.

@@ -66,6 +66,20 @@ fn a_wiped_node_rejoins_from_a_snapshot() {
     assert!(world.height(2) + 2 >= world.height(3));
 }
 
+/// Scenario 27: a replica that has just started has a state to offer, although no quorum is there
+/// to make another height final.
+#[test]
+fn a_restarted_replica_offers_its_stored_state_at_once() {
+    let mut world = wiped(1, Broken(None), None);
+    (0..3).for_each(|node| world.stop(node));
+    world.start(0);
+    let tip = world.height(0);
+    world.run_for(1_500);
+    assert_eq!(world.violations(), []);
+    assert!(world.counts().snapshots > 0, "no snapshot was taken over");
+    assert_eq!((world.height(0), world.height(3)), (tip, tip));
+}
+
 /// Scenario 27: over changes of the set, whose openings come over the links.
 #[test]
 fn a_snapshot_is_proved_over_changes_of_the_set() {
