@@ -8,13 +8,13 @@ use quorate_node::app::{
 use quorate_pbft::app::App;
 use quorate_pbft::request::Request;
 use quorate_verifier::encoding::{Canonical, DecodeError, Kind};
-use quorate_verifier::file::{self, FileType};
+use quorate_verifier::file::FileType;
 use quorate_verifier::inclusion::{InclusionError, SettlementProof, StateProof, SubmissionProof};
 use quorate_verifier::primitives::{Digest, TimeMs};
 use quorate_verifier::trust::TrustAnchor;
 use serde::Serialize;
 
-use super::founding;
+use super::{founding, inspect};
 use crate::args::{
     LedgerCommand, LedgerConsentArgs, LedgerPrepareArgs, LedgerScenarioArgs, LedgerShowArgs,
     LedgerSignArgs,
@@ -188,7 +188,7 @@ const SHOW_MAX_BYTES: usize = Requests::MAX_BYTES * 8;
 fn show(args: &LedgerShowArgs) -> Result<Report, Failure> {
     let bytes = args.file.read(SHOW_MAX_BYTES)?;
     let decode = |error| args.file.decode_failure(error, Role::Judged);
-    match file::kind_of(&bytes).map_err(decode)? {
+    match inspect::kind_of(&args.file, &bytes)? {
         Kind::Requests => show_requests(&Requests::from_file(&bytes).map_err(decode)?),
         Kind::LedgerGenesis => {
             show_genesis(&args.file, &Genesis::from_file(&bytes).map_err(decode)?)

@@ -225,3 +225,23 @@ fn inspect_keeps_the_salt_of_a_first_state() {
         sandbox.expect(0, line).assert_hides(&salt);
     }
 }
+
+/// As `inspect` has it: what this program does not know is no fault of the file.
+#[test]
+fn a_document_of_unknown_type_cannot_be_evaluated() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "later.json",
+        r#"{"type": "quorate/requests/v2", "requests": []}"#,
+    );
+    sandbox.write("other.json", r#"{"type": "invoice", "requests": []}"#);
+    for file in ["later.json", "other.json"] {
+        for command in ["ledger show", "inspect"] {
+            let answer = sandbox.json(&format!("{command} {file}"));
+            assert_eq!(answer["verdict"], "cannot-evaluate", "{command}: {answer}");
+            assert!(answer["summary"].as_str().unwrap().contains("unknown type"));
+        }
+    }
+    sandbox.write("none.json", "{}");
+    sandbox.expect(4, "ledger show none.json");
+}
