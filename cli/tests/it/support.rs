@@ -62,7 +62,12 @@ impl Sandbox {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        self.command_of(env!("CARGO_BIN_EXE_quorate"))
+    }
+
+    /// Another program, in the same directory and with the same environment.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.0.path()).stdin(Stdio::null());
         // The keys of whoever runs the tests are none of theirs.
         command.env_remove("QUORATE_KEYS");

@@ -1,5 +1,12 @@
-//! Four real processes: killed, cut off from their memory, restarted; and every request that was
-//! answered is there exactly once.
+//! Four real processes, and what is done to them.
+
+mod disk;
+mod evidence;
+mod links;
+mod machines;
+mod operating;
+mod starting;
+mod survival;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,6 +14,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_node::app::{
@@ -23,15 +31,23 @@ use serde_json::Value;
 
 use crate::support::Sandbox;
 
+/// Quick, so that tests are.
+const TIMING: &str =
+    "[timing]\nview_ms = 600\nidle_ms = 200\nresend_ms = 50\nresend_max_ms = 500\n";
 /// Nothing takes longer, not even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Ports of one network: for four nodes, and for what joins them.
+const PORTS: u16 = 8;
 /// Accounts that send requests.
 const SENDERS: usize = 4;
 
 /// Four nodes in processes of their own.
 struct Network {
     sandbox: Sandbox,
+    /// Room for as many as there are ports.
     nodes: Vec<Option<Child>>,
+    /// The first of its ports.
+    port: u16,
     chain: Digest,
     anchor: TrustAnchor,
 }
@@ -73,17 +89,18 @@ fn ledger() -> Genesis {
     }
 }
 
-/// Four ports in a row that are free now.
+/// Ports in a row that are free now, and that no other test of this process is given.
 fn ports() -> u16 {
-    let mut base = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
-        let bound: Result<Vec<_>, _> = (0..4)
+        let base = first + GIVEN.fetch_add(PORTS, Ordering::Relaxed);
+        let bound: Result<Vec<_>, _> = (0..PORTS)
             .map(|i| TcpListener::bind(("127.0.0.1", base + i)))
             .collect();
         if bound.is_ok() {
             return base;
         }
-        base += 4;
     }
 }
 
@@ -91,17 +108,18 @@ impl Network {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         sandbox.write("ledger.json", ledger().to_json());
+        Self::with(sandbox, "--ledger ledger.json")
+    }
+
+    /// In a sandbox, with further options of `init`.
+    fn with(sandbox: Sandbox, options: &str) -> Self {
         let port = ports();
-        let init = format!(
-            "init --validators 4 --dir net --base-port {port} --block-interval-ms 20 --ledger ledger.json"
-        );
-        sandbox.expect(0, &init);
+        let init = "init --validators 4 --dir net --block-interval-ms 20";
+        sandbox.expect(0, &format!("{init} --base-port {port} {options}"));
         for node in 0..4 {
             let path = sandbox.path(config(node));
             let mut file = File::options().append(true).open(path).unwrap();
-            let timing =
-                "[timing]\nview_ms = 600\nidle_ms = 200\nresend_ms = 50\nresend_max_ms = 500\n";
-            file.write_all(timing.as_bytes()).unwrap();
+            file.write_all(TIMING.as_bytes()).unwrap();
         }
         let anchor = sandbox.read("net/public/trust-anchor.json");
         let anchor = TrustAnchor::from_file(&anchor).unwrap();
@@ -109,22 +127,33 @@ impl Network {
             chain: anchor.header.digest(),
             anchor,
             sandbox,
-            nodes: (0..4).map(|_| None).collect(),
+            port,
+            nodes: (0..PORTS).map(|_| None).collect(),
         }
     }
 
     fn start(&mut self, node: usize, option: &str) {
+        self.start_by(node, &[], option);
+    }
+
+    /// Starts a node by another program, which is given the command behind its own arguments.
+    fn start_by(&mut self, node: usize, program: &[&str], option: &str) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.sandbox.path(format!("node-{node}.log")))
             .unwrap();
-        let child = self
-            .sandbox
-            .command()
-            .args(["node", "--config", &config(node)])
+        let answer = File::create(self.sandbox.path(format!("node-{node}.json"))).unwrap();
+        let mut command = self.sandbox.command();
+        if let [program, arguments @ ..] = program {
+            let binary = command.get_program().to_owned();
+            command = self.sandbox.command_of(program);
+            command.args(arguments).arg(binary);
+        }
+        let child = command
+            .args(["--json", "node", "--config", &config(node)])
             .args(option.split_whitespace())
-            .stdout(Stdio::null())
+            .stdout(answer)
             .stderr(log)
             .spawn()
             .unwrap();
@@ -140,11 +169,45 @@ impl Network {
 
     /// Asks a node to stop as an operator's service manager does; answers its exit code.
     fn terminate(&mut self, node: usize) -> i32 {
-        let mut child = self.nodes[node].take().unwrap();
-        let id = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        self.signalled(node, "-TERM")
+    }
+
+    fn signalled(&mut self, node: usize, signal: &str) -> i32 {
+        let id = self.nodes[node].as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
-        child.wait().unwrap().code().unwrap()
+        self.ends(node)
+    }
+
+    /// Waits until a node ends; answers its exit code.
+    fn ends(&mut self, node: usize) -> i32 {
+        let mut child = self.nodes[node].take().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            if begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("node {node} does not end\n{}", self.log(node));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What a node that has ended has printed.
+    fn answer(&self, node: usize) -> String {
+        self.sandbox.text(&format!("node-{node}.json"))
+    }
+
+    /// Waits until somebody has made a file.
+    fn until_there(&self, path: &Path) {
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < PATIENCE, "{} is not made", path.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn status(&self, node: usize) -> Option<Value> {
@@ -394,122 +457,4 @@ fn read_key(path: &Path) -> ed25519_dalek::SigningKey {
     use ed25519_dalek::pkcs8::DecodePrivateKey;
     let pem: PathBuf = path.into();
     ed25519_dalek::SigningKey::from_pkcs8_pem(&fs::read_to_string(pem).unwrap()).unwrap()
-}
-
-/// Requests in all; each of the parts takes a share of them. Answers how many of the three
-/// interruptions came while requests were under way.
-fn survives(requests: u64) -> u32 {
-    let share = requests / 4;
-    let per_sender = share / SENDERS as u64;
-    let mut network = Network::new();
-    for part in 0..4 {
-        let first = part * per_sender + 1;
-        network.write_requests(&format!("part-{part}"), first, share);
-    }
-    for node in 0..4 {
-        network.start(node, "--new");
-    }
-    (0..4).for_each(|node| network.until_height(node, 1));
-    network.submitted(network.submit(0, "part-0"), share);
-
-    // Twice the primary, while requests are under way over another node.
-    let mut interrupted = 0;
-    for part in [1, 2] {
-        let primary = network.primary(0);
-        let asked = (primary + 1) % 4;
-        let mut running = network.submit(asked, &format!("part-{part}"));
-        interrupted += u32::from(network.until_under_way(asked, &mut running));
-        network.kill(primary);
-        network.submitted(running, share);
-        network.start(primary, "");
-        let height = network.height(asked);
-        network.until_height(primary, height);
-    }
-
-    // All at once, in the middle of the last part, and one log loses its end.
-    let mut running = network.submit(0, "part-3");
-    interrupted += u32::from(network.until_under_way(0, &mut running));
-    (0..4).for_each(|node| network.kill(node));
-    assert!(
-        interrupted > 0,
-        "every part was done before anything was killed"
-    );
-    network.corrupt_tail(2);
-    (0..4).for_each(|node| network.start(node, ""));
-    network.submitted(running, share);
-
-    // One disk is lost. Four validators bear one that is out of order, so not before the log of
-    // the other is whole again.
-    network.until(2, "it votes again", |s| s["voting"] == "yes");
-    network.kill(3);
-    network.wipe(3);
-    network.start(3, "");
-    network.signs_and_submits(4 * per_sender);
-
-    let height = network.height(0);
-    (0..4).for_each(|node| network.until_height(node, height + 2));
-    network.until(3, "it has rejoined", |s| s["voting"] == "yes");
-    network.audit(4 * per_sender + 1);
-    for node in 0..4 {
-        assert_eq!(network.terminate(node), 0, "{}", network.log(node));
-    }
-    interrupted
-}
-
-#[test]
-fn four_processes_lose_nothing_that_they_acknowledged() {
-    survives(2_000);
-}
-
-#[test]
-#[ignore = "takes minutes: the long form, whose last result is in docs/operating"]
-fn four_processes_and_ten_thousand_requests() {
-    let begun = Instant::now();
-    let interrupted = survives(10_000);
-    let seconds = begun.elapsed().as_secs();
-    println!("10,000 requests in {seconds} s, {interrupted} of 3 parts interrupted");
-}
-
-#[test]
-fn check_says_what_keeps_a_node_from_starting() {
-    let network = Network::new();
-    let sandbox = &network.sandbox;
-    let check = format!("node --config {} --check", config(1));
-    let answer = sandbox.json(&check);
-    assert_eq!(answer["verdict"], "verified", "{answer}");
-    assert!(
-        !sandbox.path("net/nodes/node-1/data").exists(),
-        "nothing is made"
-    );
-
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let key = sandbox.path("net/nodes/node-1/consensus.pem");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let run = sandbox.expect(4, &check);
-        assert!(run.stderr.contains("chmod 600"), "{run:?}");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let path = sandbox.path(config(1));
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("node-1", "node-2")).unwrap();
-    assert!(sandbox.expect(4, &check).stderr.contains("name"));
-    fs::write(&path, text.replace("ledger.json", "roster.json")).unwrap();
-    sandbox.expect(4, &check);
-    fs::write(
-        &path,
-        text.lines()
-            .filter(|l| !l.starts_with("state"))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    )
-    .unwrap();
-    assert!(sandbox.expect(4, &check).stderr.contains("state"));
-    fs::write(&path, &text).unwrap();
-    let listen: toml::Table = toml::from_str(&text).unwrap();
-    let taken = TcpListener::bind(listen["listen"].as_str().unwrap()).unwrap();
-    assert!(sandbox.expect(5, &check).stderr.contains("listen"));
-    drop(taken);
-    sandbox.expect(5, &format!("status --config {}", config(1)));
 }
