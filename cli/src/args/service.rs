@@ -193,22 +193,25 @@ pub(crate) struct TokenRevokeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// The service's public listener, http://HOST:PORT or https://
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "verify_html")]
+    pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) ca: CaArgs,
     /// The first height
-    #[arg(long, value_name = "HEIGHT")]
-    pub(crate) from: u64,
+    #[arg(long, value_name = "HEIGHT", required_unless_present = "verify_html")]
+    pub(crate) from: Option<u64>,
     /// The last height
-    #[arg(long, value_name = "HEIGHT")]
-    pub(crate) to: u64,
+    #[arg(long, value_name = "HEIGHT", required_unless_present = "verify_html")]
+    pub(crate) to: Option<u64>,
     /// Wait as long for the last height to be proved
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) wait: u64,
     /// Where the pack goes
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "verify_html")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write the page that checks packs in a browser, offline, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "from", "to", "out"])]
+    pub(crate) verify_html: Option<PathBuf>,
     /// Replace a file that is there
     #[arg(long)]
     pub(crate) force: bool,

@@ -1,18 +1,20 @@
 //! `quorate export`: an evidence pack, one file that shows a range of heights to be final.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate_node::attest::client::{Client, ClientError, HttpReader};
+use quorate_node::attest::http::verify_html;
 use quorate_node::attest::log::{LogReader, Tree};
+use quorate_node::attest::pack::{HEIGHTS_MAX, Parts};
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::file::FileType;
 use quorate_verifier::header::Header;
-use quorate_verifier::json::{format_time, parse_decimal};
+use quorate_verifier::json::parse_decimal;
+use quorate_verifier::primitives::ChainId;
 use quorate_verifier::proof::VerifyingKey;
-use quorate_verifier::tlog::{Checkpoint, LogError, LogProof};
-use serde_json::{Value as Json, json};
+use quorate_verifier::tlog::{Checkpoint, LogProof};
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
@@ -22,14 +24,8 @@ use crate::failure::Failure;
 use crate::files::{self, Access};
 use crate::output::{Report, Verdict};
 
-/// Most heights in one pack.
-pub(super) const HEIGHTS_MAX: u64 = 10_000;
 /// Between two looks at a height that is not final yet.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// The manifest's type.
-pub(super) const TYPE: &str = "quorate/pack/v1";
-/// Its name in the archive.
-pub(super) const MANIFEST: &str = "MANIFEST.json";
 
 /// A service, asked in turn.
 struct Asked {
@@ -71,46 +67,59 @@ impl Asked {
 }
 
 pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
-    if args.from > args.to || args.to - args.from >= HEIGHTS_MAX {
+    let existing = work::existing(args.force);
+    if let Some(path) = &args.verify_html {
+        files::write(path, verify_html().as_bytes(), Access::Public, existing)?;
+        let mut report = Report::new(Verdict::Done, "the page that checks packs was written");
+        report
+            .fact("file", path.display().to_string())
+            .fact("sha256", hex::encode(Sha256::digest(verify_html())))
+            .next("open it in a browser, and drop a pack and a policy onto it");
+        return Ok(report);
+    }
+    let (Some(url), Some(from), Some(to), Some(out)) = (&args.url, args.from, args.to, &args.out)
+    else {
+        return Err(Failure::usage("--url, --from, --to and --out are needed"));
+    };
+    if from > to || to - from >= HEIGHTS_MAX {
         let what = format!("--from is at most --to, with at most {HEIGHTS_MAX} heights between");
         return Err(Failure::usage(what));
     }
-    let existing = work::existing(args.force);
-    let url = args.url.trim_end_matches('/');
+    let url = url.trim_end_matches('/');
     let trust = tls::trust(&args.ca)?;
     let asked = Asked {
         client: Client::trusting(url, None, trust.as_ref()).map_err(unreached)?,
         runtime: serve::runtime()?,
     };
-    let (finality, proved) = wait(&asked, args)?;
-    let mut pack = BTreeMap::new();
-    let chain = finality["chain"].as_str().unwrap_or_default().to_owned();
-    let headers = add_headers(&asked, args.from, proved, &mut pack)?;
-    add_proofs(&asked, proved, &mut pack)?;
-    let log = format!("{url}/log/finality");
-    let log = HttpReader::trusting(&log, None, trust.as_ref()).map_err(unreached)?;
-    let size = add_log(&log, args, &finality, &mut pack)?;
-    add_words(args, proved, &headers, &mut pack);
-    let manifest = manifest(&chain, args, proved, &pack);
-    let count = pack.len();
-    pack.insert(MANIFEST.into(), manifest);
-    let bytes = archive(&pack)?;
-    files::write(&args.out, &bytes, Access::Public, existing)?;
+    let (finality, proved) = wait(&asked, to, args.wait)?;
+    let chain = finality["chain"].as_str().unwrap_or_default();
+    let reader = format!("{url}/log/finality");
+    let reader = HttpReader::trusting(&reader, None, trust.as_ref()).map_err(unreached)?;
+    let parts = Parts {
+        chain: ChainId::new(chain)
+            .map_err(|error| Failure::Machine(format!("the service's chain: {error}")))?,
+        from,
+        to,
+        headers: headers(&asked, from, proved)?,
+        proofs: proofs(&asked, proved)?,
+        keys: keys(&asked)?,
+        log: log(&reader, from, to, &finality)?,
+    };
+    let bytes = parts
+        .archive()
+        .map_err(|error| Failure::Machine(format!("the service's answers: {error}")))?;
+    files::write(out, &bytes, Access::Public, existing)?;
+    let size = parts.log.first().map(|way| way.checkpoint.head().size);
     let mut report = Report::new(
         Verdict::Done,
-        format!(
-            "heights {} to {} in {} files",
-            args.from,
-            args.to,
-            count + 1
-        ),
+        format!("heights {from} to {to} were exported"),
     );
     report
-        .fact("file", args.out.display().to_string())
+        .fact("file", out.display().to_string())
         .fact("bytes", bytes.len())
         .fact("sha256", hex::encode(Sha256::digest(&bytes)))
         .fact("proved by", proved.to_string())
-        .fact("log size", size.to_string())
+        .fact("log size", size.map(|size| size.to_string()))
         .not_checked("anything: a pack is judged by whoever has a policy")
         .next("quorate verify PACK --policy FILE");
     Ok(report)
@@ -118,11 +127,11 @@ pub(super) fn run(args: &ExportArgs) -> Result<Report, Failure> {
 
 /// What the service says of the last height, and the height whose proof shows it; for a height
 /// that is not final yet as soon as it is, within the time that the user gives.
-fn wait(asked: &Asked, args: &ExportArgs) -> Result<(Json, u64), Failure> {
+fn wait(asked: &Asked, height: u64, seconds: u64) -> Result<(Json, u64), Failure> {
     let begun = Instant::now();
-    let patience = Duration::from_secs(args.wait);
+    let patience = Duration::from_secs(seconds);
     loop {
-        match finality(asked, args.to) {
+        match finality(asked, height) {
             // The service may just start, the chain may not be there yet.
             Err(Failure::Machine(_) | Failure::Unknown(_)) if begun.elapsed() < patience => {
                 thread::sleep(ASK_AGAIN);
@@ -151,59 +160,35 @@ fn finality(asked: &Asked, height: u64) -> Result<(Json, u64), Failure> {
 }
 
 /// Headers from the first height to the proved one: the parent links.
-fn add_headers(
-    asked: &Asked,
-    from: u64,
-    proved: u64,
-    pack: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<Vec<Header>, Failure> {
+fn headers(asked: &Asked, from: u64, proved: u64) -> Result<Vec<Header>, Failure> {
     let items = asked.pages(format!("/v1/headers?from={from}&to={proved}"), "headers")?;
-    let mut headers = Vec::new();
-    for item in items {
-        let header: Header = document(&item)?;
-        let name = format!("headers/{:020}.header", header.height.get());
-        pack.insert(name, header.to_file());
-        headers.push(header);
-    }
-    Ok(headers)
+    items.iter().map(document).collect()
 }
 
-/// The proof, those that lead to its set from the anchor, and the keys.
-fn add_proofs(
-    asked: &Asked,
-    proved: u64,
-    pack: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<(), Failure> {
-    let mut add = |attestation: &Attestation| {
-        let height = attestation.header.height.get();
-        if height <= proved {
-            pack.insert(
-                format!("proofs/{height:020}.attestation"),
-                attestation.to_file(),
-            );
-        }
-    };
+/// The proof, and those that lead to its set from the anchor.
+fn proofs(asked: &Asked, proved: u64) -> Result<Vec<Attestation>, Failure> {
     let path = "/v1/light-client/updates?count=100".to_owned();
+    let mut proofs = Vec::new();
     for item in asked.pages(path, "updates")? {
-        add(&document(&item)?);
+        let update: Attestation = document(&item)?;
+        if update.header.height.get() >= proved {
+            break;
+        }
+        proofs.push(update);
     }
     let file = asked.get(&format!("/v1/attestations/{proved}/binary"))?;
-    add(&decoded(&file)?);
-    let bootstrap = asked.json("/v1/light-client/bootstrap")?;
-    for key in bootstrap["verifyingKeys"].as_array().into_iter().flatten() {
-        let key: VerifyingKey = document(&key["document"])?;
-        pack.insert(format!("keys/{}.vk", key.digest()), key.to_file());
-    }
-    Ok(())
+    proofs.push(decoded(&file)?);
+    Ok(proofs)
 }
 
-/// A path for each height, all to one checkpoint: the cosigned one if it has them.
-fn add_log(
-    reader: &HttpReader,
-    args: &ExportArgs,
-    finality: &Json,
-    pack: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<u64, Failure> {
+fn keys(asked: &Asked) -> Result<Vec<VerifyingKey>, Failure> {
+    let bootstrap = asked.json("/v1/light-client/bootstrap")?;
+    let keys = bootstrap["verifyingKeys"].as_array().into_iter().flatten();
+    keys.map(|key| document(&key["document"])).collect()
+}
+
+/// A way for each height, all to one checkpoint: the cosigned one if it has them.
+fn log(reader: &HttpReader, from: u64, to: u64, finality: &Json) -> Result<Vec<LogProof>, Failure> {
     let failed = |error: std::io::Error| Failure::Machine(format!("the log: {error}"));
     let last = number(&finality["logIndex"])?;
     let cosigned = reader.cosigned().map_err(failed)?;
@@ -214,119 +199,20 @@ fn add_log(
             .map_err(|e| Failure::Machine(e.to_string()))?,
     };
     let tree = Tree::new(reader, checkpoint.head().size);
-    for height in args.from..=args.to {
-        let index = last - (args.to - height);
-        let path = tree.inclusion(index).map_err(failed)?;
-        let path = path.ok_or_else(|| {
-            Failure::Machine(format!(
-                "the log's checkpoint does not reach height {height}"
-            ))
-        })?;
-        let proof = LogProof {
-            index,
-            path,
-            checkpoint: checkpoint.clone(),
+    let way = |height: u64| {
+        let short = || {
+            let what = format!("the log's checkpoint does not reach height {height}");
+            Failure::Machine(what)
         };
-        pack.insert(
-            format!("log/{height:020}.tlog-proof"),
-            proof.to_string().into_bytes(),
-        );
-    }
-    Ok(checkpoint.head().size)
-}
-
-fn add_words(
-    args: &ExportArgs,
-    proved: u64,
-    headers: &[Header],
-    pack: &mut BTreeMap<String, Vec<u8>>,
-) {
-    let mut csv = "height,time,block,parent,proved_by\n".to_owned();
-    for header in headers {
-        csv.push_str(&format!(
-            "{},{},{},{},{proved}\n",
-            header.height.get(),
-            format_time(header.time),
-            header.digest(),
-            header.parent
-        ));
-    }
-    pack.insert("heights.csv".into(), csv.into_bytes());
-    let words = format!(
-        "An evidence pack: heights {} to {} were final.\n\n\
-         It holds the headers from the first of these to height {proved}, a proof that validators\n\
-         with more than two thirds of the power signed height {proved}, the proofs that lead to\n\
-         their set from the chain's start, the verifying keys, and for each height the way from\n\
-         its entry to a signed checkpoint of the public log. Nobody who signed is named.\n\n\
-         Check it without a network, by a policy of your own, which says which chain, which\n\
-         verifying keys, which log and which cosigners you accept:\n\n\
-         \x20   quorate verify THIS_FILE --policy POLICY\n\n\
-         Nothing in this archive says what you should accept. heights.csv is for reading only\n\
-         and is checked against the headers.\n",
-        args.from, args.to
-    );
-    pack.insert("README.txt".into(), words.into_bytes());
-}
-
-fn manifest(
-    chain: &str,
-    args: &ExportArgs,
-    proved: u64,
-    pack: &BTreeMap<String, Vec<u8>>,
-) -> Vec<u8> {
-    let files: Vec<_> = pack
-        .iter()
-        .map(|(name, bytes)| {
-            json!({
-                "name": name,
-                "bytes": bytes.len(),
-                "sha256": hex::encode(Sha256::digest(bytes)),
-            })
+        let index = last.checked_sub(to - height).ok_or_else(short)?;
+        let path = tree.inclusion(index).map_err(failed)?;
+        Ok(LogProof {
+            index,
+            path: path.ok_or_else(short)?,
+            checkpoint: checkpoint.clone(),
         })
-        .collect();
-    let manifest = json!({
-        "type": TYPE,
-        "chain": chain,
-        "from": args.from.to_string(),
-        "to": args.to.to_string(),
-        "provedBy": proved.to_string(),
-        "files": files,
-    });
-    let mut text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-    text.push(b'\n');
-    text
-}
-
-/// A ustar archive in which nothing depends on the machine or the hour.
-fn archive(pack: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, Failure> {
-    let mut out = Vec::new();
-    for (name, bytes) in pack {
-        let mut head = [0_u8; 512];
-        let mut put =
-            |at: usize, text: &str| head[at..at + text.len()].copy_from_slice(text.as_bytes());
-        if name.len() > 100 {
-            return Err(Failure::Machine(format!(
-                "{name}: a name of more than 100 bytes"
-            )));
-        }
-        put(0, name);
-        put(100, "0000644\0");
-        put(108, "0000000\0");
-        put(116, "0000000\0");
-        put(124, &format!("{:011o}\0", bytes.len()));
-        put(136, "00000000000\0");
-        put(148, "        ");
-        put(156, "0");
-        put(257, "ustar\x0000");
-        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
-        let text = format!("{sum:06o}\0 ");
-        head[148..156].copy_from_slice(text.as_bytes());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(bytes);
-        out.resize(out.len().next_multiple_of(512), 0);
-    }
-    out.resize(out.len() + 1024, 0);
-    Ok(out)
+    };
+    (from..=to).map(way).collect()
 }
 
 fn number(value: &Json) -> Result<u64, Failure> {
@@ -348,11 +234,5 @@ fn unreached(error: ClientError) -> Failure {
             Failure::usage(error.to_string())
         }
         ClientError::Unreachable { .. } => Failure::Machine(error.to_string()),
-    }
-}
-
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Self {
-        Self::Invalid(error.to_string())
     }
 }

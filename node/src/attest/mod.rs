@@ -4,6 +4,7 @@ pub mod client;
 pub mod disk;
 pub mod http;
 pub mod log;
+pub mod pack;
 pub mod service;
 pub mod source;
 pub mod store;

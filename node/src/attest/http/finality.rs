@@ -60,7 +60,7 @@ fn height(context: &Context, text: &str) -> Result<(Height, Cache), Problem> {
     }
 }
 
-fn unknown(what: &str) -> Problem {
+pub(super) fn unknown(what: &str) -> Problem {
     let detail = format!("no block of {what} was seen; ask again later");
     Problem::new(StatusCode::NOT_FOUND, "unknown-block", detail)
 }
@@ -134,7 +134,7 @@ pub(super) fn finality(context: &Arc<Context>, call: &Call) -> Result<Answer, Pr
     }
 }
 
-fn before_start(first: Height) -> Problem {
+pub(super) fn before_start(first: Height) -> Problem {
     let detail = format!("this service starts at height {}", first.get());
     Problem::new(StatusCode::NOT_FOUND, "before-start", detail)
         .with("first", first.get().to_string())
@@ -338,7 +338,10 @@ pub(super) fn updates(context: &Arc<Context>, call: &Call) -> Result<Answer, Pro
 }
 
 /// The highest proved header that the set trusted after `trusted` signs.
-fn next_update(context: &Context, trusted: Height) -> Result<Option<Attestation>, Problem> {
+pub(super) fn next_update(
+    context: &Context,
+    trusted: Height,
+) -> Result<Option<Attestation>, Problem> {
     let service = &context.service;
     let anchor = &service.policy().anchor.header;
     let header = if trusted == anchor.height {

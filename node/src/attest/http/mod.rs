@@ -6,6 +6,7 @@ mod jobs;
 mod logs;
 mod metrics;
 mod openapi;
+mod packs;
 mod page;
 mod problem;
 mod route;
@@ -26,6 +27,7 @@ pub use fixed::with_fixed_bodies;
 pub use jobs::LEASE_MS;
 pub use metrics::Metrics;
 pub use openapi::document as openapi;
+pub use page::verify_html;
 pub use problem::{KINDS as PROBLEM_KINDS, Problem};
 pub use route::{
     Answer, BODY_MAX_BYTES, Cache, Call, Handler, Listener, Parameter, Route, Verb, router,

@@ -1,8 +1,13 @@
 //! The page: one question, answered in a sentence, without script.
 
+mod health;
+mod offline;
+mod timeline;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
+use quorate_verifier::header::Header;
 use quorate_verifier::json;
 use quorate_verifier::primitives::Height;
 use warp::http::header;
@@ -13,12 +18,15 @@ use super::problem::Problem;
 use super::route::{Answer, Cache, Call};
 use crate::attest::service::Finality;
 
+pub(super) use offline::serve as verifier;
+pub use offline::verify_html;
+
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("page.css");
-/// Made by `page/build.sh` from `page/page.mjs` and the second verifier of `fixtures/js`.
+/// Made by `page/build.sh` from the `.mjs` files there and the second verifier of `fixtures/js`.
 const SCRIPT: &str = include_str!("page/page.js");
 
 /// `GET /page.css`.
@@ -51,10 +59,15 @@ pub(super) fn page(context: &Arc<Context>, call: &Call) -> Result<Answer, Proble
         sentence.class,
         escape(&sentence.text)
     );
+    if let Some(details) = &sentence.details {
+        let _ = writeln!(out, "<p class=\"details\">{details}</p>");
+    }
     if let Some(shown) = sentence.height {
         checks(context, shown, &mut out)?;
     }
-    health(context, &mut out)?;
+    timeline::write(context, &mut out)?;
+    health::write(context, &mut out)?;
+    about(&mut out);
     out.push_str("</main>\n</html>\n");
     let answer = Answer::new("text/html; charset=utf-8", out, Cache::Revalidate)
         .header(header::CONTENT_SECURITY_POLICY, POLICY)
@@ -98,6 +111,16 @@ struct Sentence {
     text: String,
     /// A final height.
     height: Option<Height>,
+    /// Of the block, for whoever wants to compare.
+    details: Option<String>,
+}
+
+fn details(header: &Header) -> String {
+    format!(
+        "Its time is {}, its digest <code>{}</code>.",
+        json::format_time(header.time),
+        header.digest()
+    )
 }
 
 fn sentence(context: &Context, asked: &str) -> Result<Sentence, Problem> {
@@ -106,6 +129,7 @@ fn sentence(context: &Context, asked: &str) -> Result<Sentence, Problem> {
         class,
         text,
         height: None,
+        details: None,
     };
     let height = match block(context, asked) {
         Ok(Block::At(height)) => height,
@@ -130,23 +154,22 @@ fn sentence(context: &Context, asked: &str) -> Result<Sentence, Problem> {
                     proved.get()
                 )
             };
-            let text = format!(
-                "Block {number} of {} is final: {how}. Its time is {}, its digest {}.",
-                service.chain(),
-                json::format_time(header.time),
-                header.digest()
-            );
+            let text = format!("Block {number} of {} is final: {how}.", service.chain());
             Sentence {
                 class: "final",
                 text,
                 height: Some(height),
+                details: Some(details(&header)),
             }
         }
-        Finality::Pending { .. } => {
+        Finality::Pending { header } => {
             let text = format!(
                 "Block {number} is pending: validators have signed it, and its proof is being made."
             );
-            plain("pending", text)
+            Sentence {
+                details: Some(details(&header)),
+                ..plain("pending", text)
+            }
         }
         Finality::Conflict { fork } => plain(
             "conflict",
@@ -241,39 +264,39 @@ fn checks(context: &Context, height: Height, out: &mut String) -> Result<(), Pro
         let _ = writeln!(out, "<tr><th scope=\"row\">{name}<td>{shows}<td>{not}</tr>");
     }
     out.push_str("</table>\n");
+    let last = service.covered().map_or(number, Height::get);
     let _ = write!(
         out,
-        "<p>Download: <a href=\"/v1/attestations/{proved}/binary\">attestation</a>, \
+        "<h2>The evidence</h2>\n\
+         <form id=\"pack\" method=\"get\" action=\"/v1/packs\"><label>From <input name=\"from\" \
+         inputmode=\"numeric\" pattern=\"[0-9]+\" value=\"{number}\"></label> \
+         <label>to <input name=\"to\" inputmode=\"numeric\" pattern=\"[0-9]+\" \
+         value=\"{number}\"></label> <button>Download the evidence</button></form>\n\
+         <p>One archive that shows these blocks to be final, for as long as you keep it: at most {} \
+         blocks from here, up to block {last}; more with <code>quorate export</code>. Its parts alone: \
+         <a href=\"/v1/attestations/{proved}/binary\">attestation</a>, \
          <a href=\"/v1/keys/{}\">verifying key</a>, \
          <a href=\"/log/finality/proof/{index}\">log proof</a>.</p>\n\
-         <div id=\"tools\" hidden data-height=\"{number}\" data-proved=\"{proved}\" \
-         data-index=\"{index}\">\n<button id=\"verify\">Verify in my browser</button>\n\
-         <button id=\"tamper\" disabled>Change one digit and watch it fail</button>\n\
-         <p id=\"verdict\" role=\"status\"></p>\n<p id=\"tampered\" role=\"status\"></p>\n</div>\n\
+         <div id=\"tools\" hidden data-height=\"{number}\">\n\
+         <p><button id=\"verify\">Verify in my browser</button> \
+         <button id=\"tamper\" disabled>Change one digit and watch it fail</button></p>\n\
+         <p><label>By a policy of my own, if I have one: <input type=\"file\" id=\"policy\"></label></p>\n\
+         <div id=\"verdict\" role=\"status\"></div>\n<p id=\"tampered\" role=\"status\"></p>\n</div>\n\
          <script src=\"/page.js\" defer></script>\n",
+        super::packs::DOWNLOAD_MAX,
         proof.key
     );
     Ok(())
 }
 
-fn health(context: &Context, out: &mut String) -> Result<(), Problem> {
-    let service = &context.service;
-    let progress = service.progress().map_err(store)?;
-    let last = |found: Option<Height>| found.map_or("none".to_owned(), |h| h.get().to_string());
-    let cosigned = service.finality_log().cosigned();
-    let _ = write!(
-        out,
-        "<h2>The service</h2>\n<dl>\n<dt>Last block signed<dd>{}\n<dt>Last block shown final\
-         <dd>{}\n<dt>Behind<dd>{} blocks, {} seconds\n<dt>Entries in the log<dd>{}\n\
-         <dt>Of these cosigned<dd>{}\n</dl>\n",
-        last(progress.tip.map(|(height, _)| height)),
-        last(progress.covered.map(|(height, _)| height)),
-        progress.behind,
-        progress.behind_ms / 1000,
-        service.finality_log().size(),
-        cosigned.map_or(0, |checkpoint| checkpoint.head().size),
+/// What whoever comes here may want to have.
+fn about(out: &mut String) {
+    out.push_str(
+        "<h2>Check it elsewhere</h2>\n<p>This page is the service's own word. Whoever wants more \
+         keeps <a href=\"/verify.html\" download>verify.html</a>, which checks an evidence pack \
+         from a file, without any network, or runs <code>quorate verify PACK --policy FILE</code>. \
+         Both judge by a policy of yours: have it from somebody you trust, not from here.</p>\n",
     );
-    Ok(())
 }
 
 fn escape(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Every route of every listener.
 
 use super::route::{Listener, Parameter, Route, Verb};
-use super::{finality, jobs, logs, metrics, openapi, page};
+use super::{finality, jobs, logs, metrics, openapi, packs, page};
 use crate::attest::tokens::Role;
 
 const JSON: &[&str] = &["application/json"];
@@ -54,6 +54,13 @@ const fn post(
     }
 }
 
+const fn slow(route: Route) -> Route {
+    Route {
+        slow: true,
+        ..route
+    }
+}
+
 const fn with(route: Route, query: &'static [Parameter]) -> Route {
     Route { query, ..route }
 }
@@ -75,13 +82,13 @@ const fn operator(route: Route) -> Route {
 
 /// The whole interface.
 pub static ROUTES: &[Route] = &[
-    get(
+    slow(get(
         "/",
         "The page: is a block final, and what shows it",
         &["text/html; charset=utf-8"],
         &[200],
         page::page,
-    ),
+    )),
     get(
         "/page.css",
         "The page's style",
@@ -95,6 +102,13 @@ pub static ROUTES: &[Route] = &[
         &["text/javascript; charset=utf-8"],
         &[200],
         page::script,
+    ),
+    get(
+        "/verify.html",
+        "A page to keep: it checks evidence packs from a file, offline",
+        &["text/html; charset=utf-8"],
+        &[200],
+        page::verifier,
     ),
     get(
         "/openapi.json",
@@ -141,6 +155,16 @@ pub static ROUTES: &[Route] = &[
         ),
         RANGE,
     ),
+    slow(with(
+        get(
+            "/v1/packs",
+            "An evidence pack for a range of heights, at most 1000 up to the proof that covers it",
+            &["application/x-tar"],
+            &[200, 404, 409],
+            packs::pack,
+        ),
+        RANGE,
+    )),
     get(
         "/v1/light-client/bootstrap",
         "Anchor and verifying keys; compare the anchor's digest with one from elsewhere",

@@ -261,6 +261,21 @@ impl Store for EmbeddedStore {
         decode(bytes.value()).map(Some)
     }
 
+    fn proved_between(&self, from: Height, to: Height) -> Result<Vec<Height>, StoreError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let read = self.read()?;
+        let table = read.open_table(ATTESTATIONS).map_err(failed)?;
+        let range = table.range(from.get()..=to.get()).map_err(failed)?;
+        let height = |found: Result<(redb::AccessGuard<'_, u64>, _), redb::StorageError>| {
+            found
+                .map(|(height, _)| Height::new(height.value()))
+                .map_err(failed)
+        };
+        range.map(height).collect()
+    }
+
     fn last_proved(&self) -> Result<Option<Height>, StoreError> {
         let read = self.read()?;
         let table = read.open_table(ATTESTATIONS).map_err(failed)?;

@@ -158,6 +158,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`StoreError`].
     fn proved_from(&self, height: Height) -> Result<Option<Attestation>, StoreError>;
 
+    /// Heights from one to another that were proved themselves, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn proved_between(&self, from: Height, to: Height) -> Result<Vec<Height>, StoreError>;
+
     /// The highest proved height.
     ///
     /// # Errors

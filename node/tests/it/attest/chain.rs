@@ -37,6 +37,15 @@ pub(crate) fn proof(height: u64) -> Attestation {
     frozen::attestation(height)
 }
 
+/// Another block that a quorum signed at a height, and the height: 13.
+pub(crate) fn fork() -> (SignedHeader, u64) {
+    let mut other = block(13).header;
+    other.payload_root = block(1).header.payload_root;
+    let view = quorate_verifier::primitives::View::new(5);
+    let network = CHAIN.at(Height::new(13));
+    (network.finalize(other, view, &[0, 1]), 13)
+}
+
 /// A service over the frozen chain.
 pub(crate) fn setup(data: &Path) -> Setup {
     let key: VerifyingKey = frozen::read(&frozen::dir().join("key.vk"));

@@ -27,16 +27,16 @@ use super::chain::{CHAIN, block, ingest, open, proof, set};
 
 type Router = BoxedFilter<(warp::reply::Response,)>;
 
-struct Served {
-    context: Arc<Context>,
-    public: Router,
+pub(crate) struct Served {
+    pub(crate) context: Arc<Context>,
+    pub(crate) public: Router,
     operator: Router,
     metrics: Router,
     tokens: BTreeMap<&'static str, String>,
 }
 
 impl Served {
-    fn new(data: &Path) -> Self {
+    pub(crate) fn new(data: &Path) -> Self {
         let context = Arc::new(Context::new(Arc::new(open(data)), 60_000));
         let on = |listener| router(&context, ROUTES, listener);
         let roles = [Role::Auditor, Role::Regulator, Role::Operator];
@@ -54,6 +54,15 @@ impl Served {
         }
     }
 
+    /// With blocks up to a height above 8, that height proved, and 8, the last of the first set.
+    pub(crate) async fn covering(data: &Path, height: u64) -> Self {
+        let served = Self::new(data);
+        ingest(&served.context.service, 1, height);
+        let proved = [served.work().await, served.work().await];
+        assert_eq!(proved, [height, 8]);
+        served
+    }
+
     fn router(&self, listener: Listener) -> &Router {
         match listener {
             Listener::Public => &self.public,
@@ -62,7 +71,7 @@ impl Served {
         }
     }
 
-    async fn get(&self, path: &str) -> Response<bytes::Bytes> {
+    pub(crate) async fn get(&self, path: &str) -> Response<bytes::Bytes> {
         warp::test::request().path(path).reply(&self.public).await
     }
 
@@ -120,7 +129,7 @@ impl Served {
     }
 }
 
-fn problem(reply: &Response<bytes::Bytes>) -> String {
+pub(crate) fn problem(reply: &Response<bytes::Bytes>) -> String {
     let media = &reply.headers()["content-type"];
     assert_eq!(media, "application/problem+json", "{:?}", reply.body());
     let body: Value = serde_json::from_slice(reply.body()).unwrap();
@@ -583,7 +592,7 @@ async fn nothing_of_signers_leaves_the_operators_role() {
                 .replace("/attestations/1", &format!("/attestations/{name}"))
                 .replace("0/000.p/1", "entries/000.p/12");
             let path = match route.path {
-                "/v1/headers" => format!("{path}?from=1&to=14"),
+                "/v1/headers" | "/v1/packs" => format!("{path}?from=1&to=12"),
                 "/" => format!("/?block={name}"),
                 _ => path,
             };
@@ -714,11 +723,34 @@ async fn the_page_answers_in_a_sentence_without_script() {
         assert!(
             !scripts.contains("<script") && !text.contains("http:") && !text.contains("https:")
         );
+        // What was proved, what waits, and how the log stands, are there for whoever has no script.
+        for words in [
+            "Blocks 1 to 11: 1 of 11 have a proof of their own, 9 are shown final by a later \
+             block&#39;s proof. One waits for its proof.",
+            "<p id=\"backlog\">Behind: 1 blocks, 1 seconds",
+            "<dd id=\"log-size\">10",
+            "<dd id=\"consistent\" class=\"final\">Yes, held against its own tiles",
+            "<dd id=\"cosigners\">None",
+        ] {
+            let plain = text.replace("block's", "block&#39;s");
+            assert!(plain.contains(words), "{words}: {text}");
+        }
         let policy = reply.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
     }
     let reply = served.get("/?block=%3Cscript%3E").await;
     assert_eq!(problem(&reply), "bad-request");
+    // A log whose files were bent under it is not called consistent.
+    let memory = dir.path().join("memory/finality");
+    let text = std::fs::read_to_string(&memory).unwrap();
+    let root = text.lines().nth(2).unwrap();
+    std::fs::write(&memory, text.replace(root, &format!("{}=", "A".repeat(43)))).unwrap();
+    let reply = served.get("/").await;
+    let text = std::str::from_utf8(reply.body()).unwrap();
+    assert!(
+        text.contains("class=\"conflict\">NO: it contradicts what this service remembers"),
+        "{text}"
+    );
 }
 
 /// The accept loop, over real sockets.

@@ -1,193 +1,176 @@
-// The page's own verification: everything from bytes, nothing from the service's word but the
-// files that it checks. Bundled into page.js by build.sh.
+// What page and verify.html do in the browser. One script for both: bundled into page.js.
 
-import { ed25519 } from '@noble/curves/ed25519.js';
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
-import { Refused, readKey, verify } from '../../../../../fixtures/js/verify.mjs';
+import { Refused, bytesToHex, isSigned, readKey, sha256 } from './files.mjs';
+import { SHOWS_NOT, isArchive, judge, unpack } from './pack.mjs';
+import { readPolicy } from './policy.mjs';
 
-const little = (number, length) => {
-  const bytes = new Uint8Array(length);
-  let rest = BigInt(number);
-  for (let i = 0; i < length; i += 1, rest >>= 8n) bytes[i] = Number(rest & 255n);
-  return bytes;
+export { Refused, isArchive, isSigned, judge, readKey, readPolicy, unpack };
+
+const WORDS = {
+  final: 'FINAL', invalid: 'INVALID', 'policy-failed': 'REFUSED BY THE POLICY', 'cannot-evaluate': 'CANNOT BE JUDGED',
 };
-const fromLittle = (bytes) => bytes.reduceRight((n, byte) => (n << 8n) | BigInt(byte), 0n);
-const same = (a, b) => a.length === b.length && a.every((byte, i) => byte === b[i]);
-const leafHash = (leaf) => sha256(concatBytes(Uint8Array.of(0), leaf));
-const nodeHash = (left, right) => sha256(concatBytes(Uint8Array.of(1), left, right));
+const SIGNS = { pass: 'holds', fail: 'FAILS', 'not-checked': 'not checked' };
 
-function treeHash(hashes) {
-  if (hashes.length === 1) return hashes[0];
-  let width = 1;
-  while (2 * width < hashes.length) width *= 2;
-  return nodeHash(treeHash(hashes.slice(0, width)), treeHash(hashes.slice(width)));
+function make(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className !== undefined) made.className = className;
+  return made;
 }
 
-// The eleven fields of a header, each as it stands, and what is needed of them.
-export function readAttestation(file) {
-  let at = 0;
-  const take = (length) => {
-    if (at + length > file.length) throw new Refused('length');
-    at += length;
-    return file.subarray(at - length, at);
-  };
-  const head = concatBytes(utf8ToBytes('QUORATE'), Uint8Array.of(12, 1));
-  if (!same(take(9), head)) throw new Refused('not an attestation');
-  const fields = [take(2)];
-  const start = at;
-  const length = Number(fromLittle(take(2)));
-  if (length > 50) throw new Refused('chain id');
-  take(length);
-  fields.push(file.subarray(start, at));
-  for (const width of [8, 8, 32, 32, 32, 32, 32, 32, 32]) fields.push(take(width));
-  const [view, num, den, key, proof] = [8, 4, 4, 32, 192].map(take);
-  if (at !== file.length) throw new Refused('length');
-  return {
-    chain: new TextDecoder().decode(fields[1].subarray(2)),
-    height: fromLittle(fields[2]),
-    parent: fields[4],
-    validators: fields[9],
-    digest: treeHash(fields.map(leafHash)),
-    view, num: fromLittle(num), den: fromLittle(den), key, proof,
-  };
-}
-
-// The four public inputs, 32 little-endian bytes each (docs/format.md).
-export function statement({ digest, view, validators, num, den }) {
-  const message = sha256(concatBytes(digest, view));
-  const half = (from) => concatBytes(message.slice(from, from + 16).reverse(), new Uint8Array(16));
-  return [validators, half(0), half(16), little(num | (den << 32n), 32)];
-}
-
-// Whether an attestation shows its block to be final under this key and rule; throws if not.
-export function checkAttestation(file, keyFile, rule) {
-  const key = readKey(keyFile);
-  const attestation = readAttestation(file);
-  if (!same(attestation.key, key.digest)) throw new Refused('it names another verifying key');
-  if (attestation.num !== rule.num || attestation.den !== rule.den) throw new Refused('rule');
-  verify(key, statement(attestation), attestation.proof);
-  return attestation;
-}
-
-// Whether a .tlog-proof leads from the entry of a header to a checkpoint signed by `vkey`.
-export function checkLogProof(text, vkey, entry) {
-  const split = text.indexOf('\n\n');
-  const [heading, index, ...path] = text.slice(0, split).split('\n');
-  if (heading !== 'c2sp.org/tlog-proof@v1') throw new Refused('not a log proof');
-  const checkpoint = text.slice(split + 2);
-  const end = checkpoint.indexOf('\n\n') + 1;
-  const body = checkpoint.slice(0, end);
-  const [origin, size, root] = body.split('\n');
-  const parts = vkey.split('+');
-  const [name, id] = parts;
-  const public_ = decode(parts.slice(2).join('+')).slice(1);
-  if (name !== origin) throw new Refused('it is another log\'s');
-  const line = checkpoint.slice(end + 1).split('\n').find((one) => {
-    const [, who, what] = one.split(' ');
-    return who === name && what !== undefined && bytesToHex(decode(what).slice(0, 4)) === id;
-  });
-  if (line === undefined) throw new Refused('the log did not sign it');
-  const signature = decode(line.split(' ')[2]).slice(4);
-  if (!ed25519.verify(signature, utf8ToBytes(body), public_, { zip215: false })) {
-    throw new Refused('the log\'s signature does not hold');
-  }
-  let hash = leafHash(entry);
-  let node = BigInt(index.split(' ')[1]);
-  let last = BigInt(size) - 1n;
-  if (node > last) throw new Refused('it is beyond the log\'s end');
-  for (const sibling of path.map(decode)) {
-    if (last === 0n) throw new Refused('the path is too long');
-    if (node & 1n || node === last) {
-      hash = nodeHash(sibling, hash);
-      while (!(node & 1n) && node !== 0n) { node >>= 1n; last >>= 1n; }
-    } else {
-      hash = nodeHash(hash, sibling);
-    }
-    node >>= 1n; last >>= 1n;
-  }
-  if (last !== 0n || !same(hash, decode(root))) throw new Refused('the path leads elsewhere');
-  return BigInt(size);
-}
-
-// An entry of the finality log: chain id, height, header digest, set, rule.
-export function entry({ chain, height, digest, validators, num, den }) {
-  return concatBytes(
-    little(chain.length, 2), utf8ToBytes(chain), little(height, 8), digest, validators,
-    little(num, 4), little(den, 4),
-  );
-}
-
-function decode(base64) {
-  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-}
-
-async function bytesOf(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
-}
-
-function say(id, text, state) {
-  const place = document.getElementById(id);
+function say(place, text, state) {
   place.textContent = text;
   place.className = state;
 }
 
-// Checks what the page speaks of, in this browser.
-async function run(tools) {
-  const { proved, index } = tools.dataset;
-  say('verdict', 'Checking in your browser …', 'pending');
-  const bootstrap = await (await fetch('/v1/light-client/bootstrap')).json();
-  const file = await bytesOf(`/v1/attestations/${proved}/binary`);
-  const rule = { num: BigInt(bootstrap.rule.num), den: BigInt(bootstrap.rule.den) };
-  const named = bytesToHex(readAttestation(file).key);
-  const key = bootstrap.verifyingKeys.find((one) => one.digest === named);
-  if (key === undefined) throw new Refused('its key is not among the accepted ones');
-  const keyFile = hexToBytes(key.file);
-  const started = performance.now();
-  const attestation = checkAttestation(file, keyFile, rule);
-  const took = Math.round(performance.now() - started);
-  let log = '';
-  if (tools.dataset.height === proved) {
-    const text = new TextDecoder().decode(await bytesOf(`/log/finality/proof/${index}`));
-    const size = checkLogProof(text, bootstrap.logKey, entry(attestation));
-    log = ` Its entry is in the log of ${size}.`;
+const stateOf = ({ verdict }) => ({ final: 'final', invalid: 'conflict' })[verdict] ?? 'pending';
+
+// The verdict in a sentence, then every check with what it does not show.
+function show(place, answer, heading) {
+  const sentence = make('p', `${heading}${WORDS[answer.verdict]}: ${answer.summary}.`, `verdict ${stateOf(answer)}`);
+  const table = make('table', undefined, 'checks');
+  const top = table.insertRow();
+  for (const text of ['Check', 'Outcome', 'What it does not show']) top.append(make('th', text));
+  for (const { name, status, what } of answer.checks) {
+    const row = table.insertRow();
+    row.className = status;
+    const cell = make('th', name);
+    cell.scope = 'row';
+    row.append(cell, make('td', `${SIGNS[status]}: ${what}`), make('td', status === 'pass' ? SHOWS_NOT[name] : ''));
   }
-  say('verdict', `Verified in your browser in ${took} ms: the proof shows block ${attestation.height} `
-    + `to be final under key ${named.slice(0, 16)}….${log} Not checked here: that key and anchor `
-    + 'are the right ones.', 'final');
-  return { file, keyFile, rule };
+  const parts = [sentence];
+  if (answer.development) {
+    parts.push(make('p', 'Development key: one party made the verifying key and could forge proofs under it.', 'development'));
+  }
+  place.className = '';
+  place.replaceChildren(...parts, table);
 }
 
-// Changes one hex digit of the file and lets the same check judge it.
-function tamper({ file, keyFile, rule }) {
-  const bent = Uint8Array.from(file);
-  const at = 9 + Math.floor(Math.random() * (bent.length - 9));
-  const digit = Math.random() < 0.5 ? 1 : 16;
-  bent[at] ^= digit;
-  try {
-    checkAttestation(bent, keyFile, rule);
-    say('tampered', `Byte ${at} was changed and nothing was noticed: report this.`, 'conflict');
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    say('tampered', `One digit of byte ${at} was changed: refused (${error.message}).`, 'conflict');
+// The same pack with one hex digit of a header or proof changed, and the manifest made to fit: the
+// sums hold, and what they are sums of does not.
+function bend(bytes) {
+  const bent = Uint8Array.from(bytes);
+  const files = unpack(bent);
+  const manifest = files.get('MANIFEST.json');
+  const judged = [...files].filter(([name]) => /^(headers|proofs)\//.test(name));
+  const [name, body] = judged[Math.floor(Math.random() * judged.length)];
+  const before = bytesToHex(sha256(body));
+  const place = Math.floor(Math.random() * body.length);
+  body[place] ^= Math.random() < 0.5 ? 1 : 16;
+  const at = new TextDecoder().decode(manifest).indexOf(before);
+  manifest.set(new TextEncoder().encode(bytesToHex(sha256(body))), at);
+  return { bent, name, place };
+}
+
+function tamper(place, pack, policy) {
+  const { bent, name, place: at } = bend(pack);
+  const answer = judge(bent, policy);
+  const noticed = answer.verdict !== 'final';
+  const what = `One digit of byte ${at} of ${name} was changed, and the manifest made to fit. `;
+  say(place, noticed ? `${what}Refused: ${answer.summary}.` : `${what}Nothing was noticed: report this.`, noticed ? 'noticed' : 'conflict');
+}
+
+// Lets what was said be painted before the work starts.
+const painted = () => new Promise((go) => { setTimeout(go, 30); });
+
+async function timed(run) {
+  await painted();
+  const started = performance.now();
+  const answer = run();
+  return { answer, ms: Math.max(1, Math.round(performance.now() - started)) };
+}
+
+async function asked(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error(`${path}: HTTP ${answer.status}`);
+  return answer;
+}
+
+// What this service says should be demanded: a start for whoever has no policy yet.
+async function servicePolicy() {
+  const bootstrap = await (await asked('/v1/light-client/bootstrap')).json();
+  const { anchor, rule, logKey } = bootstrap;
+  const { type: _, ...rest } = anchor;
+  const key = Uint8Array.from(atob(logKey.split('+').slice(2).join('+')), (c) => c.charCodeAt(0)).slice(1);
+  return new TextEncoder().encode(JSON.stringify({
+    type: 'quorate/policy/v1',
+    anchor: rest,
+    rule,
+    keys: anchor.keys,
+    log_key: bytesToHex(key),
+    cosigners: { threshold: 0, keys: [] },
+    development_keys: true,
+  }));
+}
+
+// The page: fetches the evidence for the height that it speaks of and judges it here.
+function servePage(tools) {
+  const [verdict, tampered] = ['verdict', 'tampered'].map((id) => document.getElementById(id));
+  const [check, change, own] = ['verify', 'tamper', 'policy'].map((id) => document.getElementById(id));
+  let checked;
+  tools.hidden = false;
+  check.addEventListener('click', async () => {
+    say(verdict, 'Checking in your browser \u2026', 'pending');
+    say(tampered, '', '');
+    try {
+      const { height } = tools.dataset;
+      const pack = new Uint8Array(await (await asked(`/v1/packs?from=${height}&to=${height}`)).arrayBuffer());
+      const policy = own.files.length > 0
+        ? new Uint8Array(await own.files[0].arrayBuffer())
+        : await servicePolicy();
+      const { answer, ms } = await timed(() => judge(pack, policy));
+      const whose = own.files.length > 0 ? 'by your policy' : 'by this service\u2019s word for anchor and keys';
+      show(verdict, answer, `Checked in your browser in ${ms} ms, ${whose}. `);
+      checked = { pack, policy };
+      change.disabled = answer.verdict !== 'final';
+    } catch (error) {
+      say(verdict, `Not checked: ${error.message}`, 'conflict');
+    }
+  });
+  change.addEventListener('click', () => tamper(tampered, checked.pack, checked.policy));
+}
+
+// verify.html: files are dropped or chosen, told apart by what they are, and judged.
+function serveFiles(drop) {
+  const [input, verdict, tampered, change, anchor] = ['files', 'verdict', 'tampered', 'tamper', 'anchor']
+    .map((id) => document.getElementById(id));
+  const slots = { pack: document.getElementById('pack'), policy: document.getElementById('policy') };
+  const held = {};
+  async function take(files) {
+    for (const file of files) {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      const kind = isArchive(bytes) ? 'pack' : 'policy';
+      held[kind] = bytes;
+      slots[kind].textContent = `${file.name}, ${bytes.length} bytes, SHA-256 ${bytesToHex(sha256(bytes))}`;
+    }
+    change.disabled = true;
+    say(tampered, '', '');
+    if (held.pack === undefined || held.policy === undefined) {
+      const missing = held.pack === undefined ? 'evidence pack' : 'policy of your own';
+      say(verdict, `Still needed: the ${missing}.`, 'pending');
+      return;
+    }
+    say(verdict, 'Checking \u2026', 'pending');
+    const { answer, ms } = await timed(() => judge(held.pack, held.policy));
+    show(verdict, answer, `Checked in ${ms} ms. `);
+    anchor.textContent = answer.anchor ?? 'none that can be read';
+    change.disabled = answer.verdict !== 'final';
   }
+  input.addEventListener('change', () => take(input.files));
+  for (const name of ['dragenter', 'dragover']) {
+    drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add('over'); });
+  }
+  drop.addEventListener('dragleave', () => drop.classList.remove('over'));
+  drop.addEventListener('drop', (event) => {
+    event.preventDefault();
+    drop.classList.remove('over');
+    take(event.dataTransfer.files);
+  });
+  change.addEventListener('click', () => tamper(tampered, held.pack, held.policy));
 }
 
 if (typeof document !== 'undefined') {
-  const tools = document.getElementById('tools');
-  if (tools !== null) {
-    tools.hidden = false;
-    let checked;
-    document.getElementById('verify').addEventListener('click', async () => {
-      try {
-        checked = await run(tools);
-        document.getElementById('tamper').disabled = false;
-      } catch (error) {
-        say('verdict', `NOT verified: ${error.message}`, 'conflict');
-      }
-    });
-    document.getElementById('tamper').addEventListener('click', () => tamper(checked));
-  }
+  const [tools, drop] = ['tools', 'drop'].map((id) => document.getElementById(id));
+  if (tools !== null) servePage(tools);
+  if (drop !== null) serveFiles(drop);
 }
