@@ -48,6 +48,8 @@ pub struct Context {
     pub ready_behind_ms: u64,
     /// Answers that never change, made once.
     rendered: Mutex<BTreeMap<u64, Rendered>>,
+    /// Evidence packs that may be made at once.
+    packs: tokio::sync::Semaphore,
 }
 
 /// An attestation, ready to be sent: each body with its tag.
@@ -67,6 +69,7 @@ impl Context {
             metrics: Metrics::default(),
             ready_behind_ms,
             rendered: Mutex::default(),
+            packs: tokio::sync::Semaphore::new(packs::AT_ONCE),
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::attest::service::Finality;
 /// Most heights in one download, and most headers up to the proof that covers them.
 pub(super) const DOWNLOAD_MAX: u64 = 1000;
 
+/// Packs that are made at once: others are asked to come again.
+pub(super) const AT_ONCE: usize = 2;
+
 /// `GET /v1/packs?from&to`.
 pub(super) fn pack(context: &Arc<Context>, call: &Call) -> Result<Answer, Problem> {
     call.allow(&["from", "to"])?;
@@ -25,6 +28,13 @@ pub(super) fn pack(context: &Arc<Context>, call: &Call) -> Result<Answer, Proble
     if from > to {
         return Err(Problem::bad("from is above to"));
     }
+    let Ok(_permit) = context.packs.try_acquire() else {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let detail = format!("{AT_ONCE} packs are being made: ask again in a second");
+        return Err(
+            Problem::new(status, "too-many-requests", detail).header(header::RETRY_AFTER, "1")
+        );
+    };
     let parts = parts(context, from, to)?;
     let bytes = parts
         .archive()

@@ -51,7 +51,10 @@ pub const KINDS: &[(&str, &str)] = &[
     ("refused", "What was sent does not hold"),
     ("timeout", "The body did not come in time"),
     ("token-needed", "A bearer token is needed"),
-    ("too-many-requests", "Too many requests for proofs wait"),
+    (
+        "too-many-requests",
+        "Too many such requests wait or are under way",
+    ),
     ("unavailable", "The service cannot answer now"),
     ("unknown-block", "The block was not seen so far"),
 ];

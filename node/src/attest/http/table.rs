@@ -160,7 +160,7 @@ pub static ROUTES: &[Route] = &[
             "/v1/packs",
             "An evidence pack for a range of heights, at most 1000 up to the proof that covers it",
             &["application/x-tar"],
-            &[200, 404, 409],
+            &[200, 404, 409, 429],
             packs::pack,
         ),
         RANGE,

@@ -46,7 +46,7 @@ impl Parts {
     pub fn archive(&self) -> Result<Vec<u8>, BuildError> {
         let wrong = |what: String| Err(BuildError(what));
         let heights = self.headers.iter().map(|header| header.height.get());
-        let Some(proved) = heights.clone().last().filter(|last| *last >= self.to) else {
+        let Some(proved) = heights.clone().next_back().filter(|last| *last >= self.to) else {
             return wrong(format!("no header of height {}", self.to));
         };
         if !heights.eq(self.from..=proved) || self.from > self.to {

@@ -110,26 +110,18 @@ impl Patch {
 
 /// One bit of every byte, with the file in which it is.
 pub(crate) fn flips(pack: &[u8]) -> Vec<Patch> {
-    let mut patches = Vec::new();
-    let mut place = 0;
-    for (name, head, _, end) in places(pack) {
-        for at in head..end {
-            let bytes = vec![(at, vec![pack[at] ^ 1 << (at % 8)])];
-            patches.push(Patch {
-                name: name.clone(),
-                bytes,
-            });
+    let places = places(pack);
+    let end = places.last().map_or(0, |(.., end)| *end);
+    let bent = |(at, byte): (usize, &u8)| {
+        let file = places
+            .iter()
+            .find(|(_, head, _, end)| (*head..*end).contains(&at));
+        Patch {
+            name: file.map_or_else(|| format!("at byte {end}"), |(name, ..)| name.clone()),
+            bytes: vec![(at, vec![byte ^ 1 << (at % 8)])],
         }
-        place = end;
-    }
-    for at in place..pack.len() {
-        let bytes = vec![(at, vec![pack[at] ^ 1])];
-        patches.push(Patch {
-            name: format!("at byte {place}"),
-            bytes,
-        });
-    }
-    patches
+    };
+    pack.iter().enumerate().map(bent).collect()
 }
 
 /// One bit of every byte of every file, and the manifest says the changed file's sum.
@@ -479,6 +471,27 @@ async fn a_download_is_bounded_and_says_why_there_is_none() {
         let reply = served.get(&format!("/v1/packs{query}")).await;
         assert_eq!(super::http::problem(&reply), kind, "{query}");
     }
+    // Of many at once two are made, and the others are told to come again.
+    let many: Vec<_> = (0..12)
+        .map(|_| {
+            let public = served.public.clone();
+            tokio::spawn(async move {
+                let request = warp::test::request().path("/v1/packs?from=1&to=12");
+                request.reply(&public).await
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for reply in many {
+        let reply = reply.await.unwrap();
+        if reply.status() == 200 {
+            made += 1;
+        } else {
+            assert_eq!(super::http::problem(&reply), "too-many-requests");
+            assert_eq!(reply.headers()["retry-after"], "1");
+        }
+    }
+    assert!(made >= 1, "some are made");
     let reply = served.get("/v1/packs?from=1&to=12").await;
     assert_eq!(judged(reply.body(), &demanding()).refusal, None);
     let page = served.get("/verify.html").await;

@@ -80,8 +80,13 @@ async function timed(run) {
   return { answer, ms: Math.max(1, Math.round(performance.now() - started)) };
 }
 
-async function asked(path) {
+// An answer; a service that is busy is asked again, a few times.
+async function asked(path, more = 5) {
   const answer = await fetch(path);
+  if (answer.status === 429 && more > 0) {
+    await new Promise((go) => { setTimeout(go, 1000); });
+    return asked(path, more - 1);
+  }
   if (!answer.ok) throw new Error(`${path}: HTTP ${answer.status}`);
   return answer;
 }

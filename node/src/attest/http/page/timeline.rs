@@ -91,10 +91,10 @@ impl Timeline {
             out,
             "<div class=\"axis\"><span>{longest} {blocks} to the proof</span></div>"
         );
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"plot-title\">\
-             <title id=\"plot-title\">{}</title>\n",
+             <title id=\"plot-title\">{}</title>",
             self.words()
         );
         let _ = writeln!(out, "<path class=\"floor\" d=\"M0 {FLOOR}.5H{WIDTH}\"/>");
@@ -164,7 +164,7 @@ pub(super) fn write(context: &Context, out: &mut String) -> Result<(), Problem> 
         .collect();
     let timeline = Timeline::new(first, tip.get(), &proved);
     let progress = service.progress().map_err(store)?;
-    let _ = write!(out, "<figure>\n");
+    out.push_str("<figure>\n");
     timeline.svg(out);
     let _ = write!(
         out,
