@@ -104,6 +104,9 @@ pub(crate) struct InitArgs {
     /// metrics at the next two; 0 takes any that are free
     #[arg(long, value_name = "PORT", default_value_t = 8440, value_parser = clap::value_parser!(u16).range(..=65_533), requires = "service")]
     pub(crate) service_port: u16,
+    /// The service speaks TLS, with a certificate of its own for this machine
+    #[arg(long, requires = "service")]
+    pub(crate) service_tls: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     #[command(flatten)]

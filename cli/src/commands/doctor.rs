@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use quorate_node::attest::client::Client;
 use quorate_node::attest::service::Setup;
+use quorate_node::attest::tls::Trust;
 use quorate_node::shell::node;
 use quorate_prover::{Cost, machine, open_prover};
 use quorate_verifier::attestation::{Attestation, KeyRing, verify};
@@ -17,7 +18,7 @@ use quorate_verifier::sizes::{NAMED_SIZES, NamedSize};
 
 use super::link::{self, Target};
 use super::serve::Examined;
-use super::{founding, serve, work};
+use super::{founding, serve, tls, work};
 use crate::args::DoctorArgs;
 use crate::failure::Failure;
 use crate::files::Source;
@@ -326,6 +327,7 @@ fn examine_service(report: &mut Report, path: &Path) -> Result<(), Failure> {
         setup,
         warnings,
         listeners,
+        certificate,
         node,
     } = match serve::examine(path) {
         Ok(examined) => examined,
@@ -360,10 +362,12 @@ fn examine_service(report: &mut Report, path: &Path) -> Result<(), Failure> {
                 .map_err(|error| format!("{address}: {error}")),
         );
     }
+    let trust = certificate.map(|path| tls::pinned(&Source::File(path)));
+    let trust = trust.transpose()?;
     let asked = serve::runtime()?.block_on(async {
         let [(_, public), _, (_, metrics)] = listeners;
-        let ready = get(metrics, "/readyz").await?;
-        let newest = get(public, "/v1/attestations/latest/binary").await?;
+        let ready = get(metrics, None, "/readyz").await?;
+        let newest = get(public, trust.as_ref(), "/v1/attestations/latest/binary").await?;
         Ok::<_, String>((ready, newest))
     });
     let ((ready, words), (found, newest)) = match asked {
@@ -396,8 +400,13 @@ fn examine_service(report: &mut Report, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn get(address: SocketAddr, path: &str) -> Result<(u16, Vec<u8>), String> {
-    let client = Client::new(&format!("http://{address}"), None);
+async fn get(
+    address: SocketAddr,
+    trust: Option<&Trust>,
+    path: &str,
+) -> Result<(u16, Vec<u8>), String> {
+    let scheme = if trust.is_some() { "https" } else { "http" };
+    let client = Client::trusting(&format!("{scheme}://{address}"), None, trust);
     let client = client.map_err(|error| error.to_string())?;
     let answer = client.get(path).await.map_err(|error| error.to_string())?;
     Ok((answer.0.as_u16(), answer.1.to_vec()))

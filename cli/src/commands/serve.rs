@@ -177,6 +177,8 @@ pub(super) struct Examined {
     pub(super) warnings: Vec<String>,
     /// Names and addresses.
     pub(super) listeners: [(&'static str, SocketAddr); 3],
+    /// The certificate that the public and the operator listener show.
+    pub(super) certificate: Option<PathBuf>,
     /// The node whose certificates are read.
     pub(super) node: Option<String>,
 }
@@ -186,10 +188,15 @@ pub(super) fn examine(path: &Path) -> Result<Examined, Failure> {
     let config = read_config(path)?;
     let base = path.parent().unwrap_or_else(|| Path::new("."));
     let place = |path: &Path| base.join(path);
-    let (setup, warnings) = setup(&config, &place)?;
+    let (setup, mut warnings) = setup(&config, &place)?;
+    let tls = config.listen.tls.as_ref();
+    if let Some(tls) = tls {
+        tls_config(tls, &place, &mut warnings)?;
+    }
+    let certificate = tls.map(|tls| place(&tls.certificate));
     let chain = &setup.policy.anchor.header.chain_id;
     origin(&config.source, &place, chain)?;
-    let listen = config.listen;
+    let listen = &config.listen;
     Ok(Examined {
         setup,
         warnings,
@@ -198,6 +205,7 @@ pub(super) fn examine(path: &Path) -> Result<Examined, Failure> {
             ("operator", listen.operator),
             ("metrics", listen.metrics),
         ],
+        certificate,
         node: config.source.node,
     })
 }

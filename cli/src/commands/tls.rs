@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quorate_node::attest::tls::{PEM_MAX_BYTES, TlsError, Trust, self_signed};
+use quorate_node::attest::tls::{PEM_MAX_BYTES, SelfSigned, TlsError, Trust, self_signed};
 use quorate_verifier::json::format_time;
 use quorate_verifier::primitives::TimeMs;
 
@@ -41,6 +41,26 @@ pub(super) fn keygen(out: &Path, names: &[String], days: u32) -> Result<Report, 
             return Err(Failure::Exists(path.into()));
         }
     }
+    let (made, until) = own_certificate(names, days)?;
+    files::write(out, made.key.as_bytes(), Access::Private, Existing::Keep)?;
+    let pem = made.certificate.as_bytes();
+    files::write(&certificate, pem, Access::Public, Existing::Keep)?;
+    let mut report = Report::new(Verdict::Done, "made a TLS key with its own certificate");
+    report
+        .fact("names", names.join(", "))
+        .fact("ends", until)
+        .fact("secret file", out.display().to_string())
+        .fact("certificate file", certificate.display().to_string())
+        .next("name both files under [listen.tls], and give the certificate to clients: --ca FILE");
+    report.warn("the secret key is not encrypted: whoever reads the file can pass for the service");
+    Ok(report)
+}
+
+/// A key with a certificate of its own for these names, and the date at which that ends.
+pub(super) fn own_certificate(
+    names: &[String],
+    days: u32,
+) -> Result<(SelfSigned, String), Failure> {
     let now = founding::now()?.get();
     // A clock that is a day behind takes it too.
     let (from, until) = (now.saturating_sub(DAY_MS), now + u64::from(days) * DAY_MS);
@@ -48,18 +68,7 @@ pub(super) fn keygen(out: &Path, names: &[String], days: u32) -> Result<Report, 
         TlsError::Name(_) => Failure::usage(error.to_string()),
         error => Failure::Machine(error.to_string()),
     })?;
-    files::write(out, made.key.as_bytes(), Access::Private, Existing::Keep)?;
-    let pem = made.certificate.as_bytes();
-    files::write(&certificate, pem, Access::Public, Existing::Keep)?;
-    let mut report = Report::new(Verdict::Done, "made a TLS key with its own certificate");
-    report
-        .fact("names", names.join(", "))
-        .fact("ends", date_text(until)?)
-        .fact("secret file", out.display().to_string())
-        .fact("certificate file", certificate.display().to_string())
-        .next("name both files under [listen.tls], and give the certificate to clients: --ca FILE");
-    report.warn("the secret key is not encrypted: whoever reads the file can pass for the service");
-    Ok(report)
+    Ok((made, date_text(until)?))
 }
 
 /// Where the certificate of a TLS key is written: `FILE.crt`.

@@ -31,7 +31,7 @@ fn a_machine_and_what_is_configured_on_it_are_examined() {
     let port = 56_000 + std::process::id() % 4_000;
     sandbox.expect(
         0,
-        &format!("init --validators 4 --dir net --base-port {port} --service --service-port 0 --keys {store}"),
+        &format!("init --validators 4 --dir net --base-port {port} --service --service-port 0 --service-tls --keys {store}"),
     );
     let examine =
         format!("doctor net/nodes/node-2/node.toml net/service/serve.toml --keys {store}");

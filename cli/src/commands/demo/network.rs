@@ -21,7 +21,7 @@ use quorate_verifier::trust::{Policy, TrustAnchor};
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
-use super::super::{founding, serve, setup, work};
+use super::super::{founding, serve, setup, tls, work};
 use super::processes::{Program, Running};
 use crate::args::{DemoArgs, WorkArgs};
 use crate::failure::{Failure, Role};
@@ -64,10 +64,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<Report, Failure> {
         false => failure,
     };
 
-    let network = Network::found(&dir, &key, &stage)?;
+    let network = Network::found(args, &dir, &key, &stage)?;
     let mut parts = network.start(&stage, &stop).map_err(interrupted)?;
     let asked = Asked {
-        client: Client::new(&parts.public, None).map_err(|e| Failure::Machine(e.to_string()))?,
+        client: network.client(&parts.public)?,
         runtime,
     };
     let traffic = Traffic::start(&network, Arc::clone(&stop))?;
@@ -182,7 +182,10 @@ struct Parts {
 
 impl<'a> Network<'a> {
     /// Writes what four validators and a service start from.
-    fn found(dir: &'a Path, key: &'a Key, stage: &Stage) -> Result<Self, Failure> {
+    ///
+    /// The service speaks TLS unless a person is to open its page: browsers warn of a certificate
+    /// that nobody else vouches for, and everything stays on loopback.
+    fn found(args: &DemoArgs, dir: &'a Path, key: &'a Key, stage: &Stage) -> Result<Self, Failure> {
         let program = Program::this(dir)?;
         let put = |name: &str, bytes: &[u8]| {
             files::write(&dir.join(name), bytes, Access::Private, Existing::Keep)
@@ -194,9 +197,10 @@ impl<'a> Network<'a> {
         // The words of a command are parted by spaces, which a path may hold.
         let words = format!(
             "init --validators {VALIDATORS} --dir net --name demo --slots {} --base-port {} \
-             --ledger ledger.json --service --service-port 0 --keys",
+             --ledger ledger.json --service --service-port 0 {}--keys",
             key.verifying.circuit.slots.slots(),
             free_ports()?,
+            if args.exit { "--service-tls " } else { "" },
         );
         program.expect_with(&words, &[key.store.as_os_str()])?;
         let policy = Source::File(dir.join("net/public/policy.json")).document(Role::Given)?;
@@ -215,6 +219,16 @@ impl<'a> Network<'a> {
 
     fn anchor(&self) -> &TrustAnchor {
         &self.policy.anchor
+    }
+
+    /// Asks the service's public listener, whose certificate is in a file if it has one.
+    fn client(&self, public: &str) -> Result<Client, Failure> {
+        let certificate = self.dir.join("net/service/tls.pem.crt");
+        let trust = certificate
+            .exists()
+            .then(|| tls::pinned(&Source::File(certificate)))
+            .transpose()?;
+        Client::trusting(public, None, trust.as_ref()).map_err(|e| Failure::Machine(e.to_string()))
     }
 
     fn start(&self, stage: &Stage, stop: &AtomicBool) -> Result<Parts, Failure> {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
+use quorate_node::attest::tls::SelfSigned;
 use quorate_prover::{Store, open_prover};
 use quorate_verifier::file::FileType;
 use quorate_verifier::genesis::AcceptedKey;
@@ -16,7 +17,7 @@ use serde_json::Value as Json;
 
 use super::Machine;
 use crate::args::InitArgs;
-use crate::commands::work;
+use crate::commands::{tls, work};
 use crate::failure::Failure;
 use crate::files::{Access, NewDirectory};
 use crate::keys;
@@ -24,6 +25,11 @@ use crate::output::Report;
 
 /// Where everything of the service lies.
 pub(super) const HOME: &str = "service";
+
+/// The service's TLS key; its certificate is beside it.
+const TLS_KEY: &str = "tls.pem";
+/// How long that certificate is good for.
+const TLS_DAYS: u32 = 365;
 
 /// What the service starts from.
 pub(super) struct Attestor {
@@ -34,6 +40,7 @@ pub(super) struct Attestor {
     finality: SigningKey,
     access: SigningKey,
     public_port: u16,
+    tls: Option<SelfSigned>,
 }
 
 impl Attestor {
@@ -46,6 +53,10 @@ impl Attestor {
                 error,
             })
         };
+        let tls = || {
+            let names = ["localhost", "127.0.0.1"].map(String::from);
+            tls::own_certificate(&names, TLS_DAYS).map(|(made, _)| made)
+        };
         Ok(Self {
             verifying: proving_key(&store, size)?,
             store: args.store.keys.as_ref().map(absolute).transpose()?,
@@ -53,6 +64,7 @@ impl Attestor {
             finality: keys::generate()?,
             access: keys::generate()?,
             public_port: args.service_port,
+            tls: args.service_tls.then(tls).transpose()?,
         })
     }
 
@@ -86,6 +98,11 @@ impl Attestor {
         }
         let light = self.verifying.to_file();
         dir.file(&format!("{HOME}/key.vk"), &light, Access::Public)?;
+        if let Some(tls) = &self.tls {
+            let (key, certificate) = (format!("{HOME}/{TLS_KEY}"), format!("{HOME}/{TLS_KEY}.crt"));
+            dir.file(&key, tls.key.as_bytes(), Access::Private)?;
+            dir.file(&certificate, tls.certificate.as_bytes(), Access::Public)?;
+        }
         let config = self.configuration(source);
         let name = format!("{HOME}/serve.toml");
         dir.file(&name, config.as_bytes(), Access::Private)
@@ -100,6 +117,9 @@ impl Attestor {
         let keys = self.store.as_ref().map_or_else(String::new, |dir| {
             // A JSON string is a TOML string, too.
             format!("keys = {}\n", Json::from(dir.to_string_lossy()))
+        });
+        let tls = self.tls.as_ref().map_or_else(String::new, |_| {
+            format!("\n[listen.tls]\ncertificate = \"{TLS_KEY}.crt\"\nkey = \"{TLS_KEY}\"\n")
         });
         format!(
             "# Configuration of the attestation service. Paths are relative to this file.\n\
@@ -120,6 +140,7 @@ impl Attestor {
              public = \"127.0.0.1:{public}\"\n\
              operator = \"127.0.0.1:{operator}\"\n\
              metrics = \"127.0.0.1:{metrics}\"\n\
+             {tls}\
              \n\
              [worker]\n\
              nice = 10\n\
