@@ -46,6 +46,9 @@ pub(crate) struct WorkerArgs {
     /// Prove what stdin orders, a line of JSON each: what a worker starts
     #[arg(long, hide = true, conflicts_with_all = ["url", "token_file", "name"])]
     pub(crate) child: bool,
+    /// End when stdin does: with the service that started this worker
+    #[arg(long, hide = true)]
+    pub(crate) tied: bool,
     #[command(flatten)]
     pub(crate) ca: CaArgs,
     /// For https: this very certificate, whatever names it bears: what a service gives its own
@@ -63,6 +66,8 @@ pub(crate) enum LogCommand {
     Cosign(CosignArgs),
     /// Print the public key of a log or cosigner as verifier-key text
     Vkey(VkeyArgs),
+    /// Hand a log over to another key, while the service is stopped
+    RotateKey(RotateKeyArgs),
 }
 
 impl LogCommand {
@@ -72,6 +77,7 @@ impl LogCommand {
             Self::Monitor(_) => "log monitor",
             Self::Cosign(_) => "log cosign",
             Self::Vkey(_) => "log vkey",
+            Self::RotateKey(_) => "log rotate-key",
         }
     }
 }
@@ -131,6 +137,28 @@ pub(crate) struct VkeyArgs {
     /// It is a cosigner's, of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) cosigner: Option<String>,
+}
+
+/// One of the service's two logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WhichLog {
+    /// The public one
+    Finality,
+    /// That of privileged reads and acts
+    Access,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeyArgs {
+    /// The service's configuration, which names the key that signs now
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Which log
+    #[arg(long)]
+    pub(crate) log: WhichLog,
+    /// The key that signs from now on, a PKCS#8 file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

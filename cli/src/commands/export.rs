@@ -11,6 +11,7 @@ use quorate_verifier::attestation::Attestation;
 use quorate_verifier::file::FileType;
 use quorate_verifier::header::Header;
 use quorate_verifier::json::parse_decimal;
+use quorate_verifier::light_client::Update;
 use quorate_verifier::primitives::ChainId;
 use quorate_verifier::proof::VerifyingKey;
 use quorate_verifier::tlog::{Checkpoint, LogProof};
@@ -170,7 +171,11 @@ fn proofs(asked: &Asked, proved: u64) -> Result<Vec<Attestation>, Failure> {
     let path = "/v1/light-client/updates?count=100".to_owned();
     let mut proofs = Vec::new();
     for item in asked.pages(path, "updates")? {
-        let update: Attestation = document(&item)?;
+        // One that opens new parameters has its attestation inside.
+        let update = match item["type"] == "quorate/client-update/v1" {
+            true => document::<Update>(&item)?.attestation,
+            false => document(&item)?,
+        };
         if update.header.height.get() >= proved {
             break;
         }

@@ -11,7 +11,7 @@ use quorate_node::attest::service::now_ms;
 use quorate_verifier::tlog::{LogError, NoteAlgorithm, NoteKey, finality_log};
 use quorate_verifier::trust::LogKey;
 
-use super::tls;
+use super::{serve, tls};
 use crate::args::{CosignArgs, LogArgs, LogCommand, MonitorArgs, VkeyArgs};
 use crate::failure::Failure;
 use crate::keys;
@@ -22,6 +22,7 @@ pub(super) fn run(command: &LogCommand) -> Result<Report, Failure> {
         LogCommand::Monitor(args) => monitor(args),
         LogCommand::Cosign(args) => cosign(args),
         LogCommand::Vkey(args) => vkey(args),
+        LogCommand::RotateKey(args) => serve::rotate_key(args),
     }
 }
 
@@ -101,6 +102,7 @@ fn monitor(args: &MonitorArgs) -> Result<Report, Failure> {
             "last height",
             seen.heights.map(|(_, last)| last.to_string()),
         );
+    warn_of_new_key(&mut report, log, monitor.key());
     report.check::<String>(
         "signature",
         Ok("the checkpoint is signed by the log".into()),
@@ -116,6 +118,15 @@ fn monitor(args: &MonitorArgs) -> Result<Report, Failure> {
     report.not_checked("that what the entries say is true: verify attestations for that");
     report.not_checked("that others are shown the same log: compare checkpoints with them");
     Ok(report)
+}
+
+/// The log was handed over: to be known, though nothing is wrong with it.
+fn warn_of_new_key(report: &mut Report, args: &LogArgs, now: &NoteKey) {
+    if now.to_string() != args.vkey {
+        report.warn(format!(
+            "the log signs with another key, to which the old one handed it over: {now}"
+        ));
+    }
 }
 
 fn cosign(args: &CosignArgs) -> Result<Report, Failure> {
@@ -152,6 +163,7 @@ fn cosign(args: &CosignArgs) -> Result<Report, Failure> {
         .fact("root", cosigned.head().root.to_string())
         .fact("vkey", cosigner.public().to_string())
         .fact("file", log.state.join("cosigned").display().to_string());
+    warn_of_new_key(&mut report, log, cosigner.log_key());
     report.check::<String>(
         "consistency",
         Ok("it extends the one that was cosigned before".into()),

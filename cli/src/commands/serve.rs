@@ -8,24 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_node::attest::http::{self, Context, Listener, ROUTES};
-use quorate_node::attest::log::LogOpenError;
-use quorate_node::attest::service::{OpenError, Service, Setup, now_ms};
+use quorate_node::attest::log::{LogOpenError, LogSigner, LogStoreError};
+use quorate_node::attest::retention::Retention;
+use quorate_node::attest::service::{OpenError, Service, Setup, access_origin, now_ms};
 use quorate_node::attest::source::{DirSource, NodeSource, follow};
 use quorate_node::attest::tls::{PEM_MAX_BYTES, ServerConfig, TlsError, server_config};
 use quorate_node::attest::tokens::{Role as TokenRole, Tokens};
 use quorate_node::shell::stream::StreamConfig;
 use quorate_node::shell::tls::{Identity, NetworkKey};
+use quorate_verifier::genesis::Parameters;
 use quorate_verifier::json::parse_hex;
 use quorate_verifier::primitives::{ChainId, Height};
 use quorate_verifier::proof::VerifyingKey;
-use quorate_verifier::tlog::{LogError, NoteKey};
+use quorate_verifier::tlog::{LogError, NoteKey, finality_origin};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::doctor::OPEN_FILES;
 use super::{link, tls};
-use crate::args::ServeArgs;
+use crate::args::{RotateKeyArgs, ServeArgs, WhichLog};
 use crate::failure::{Failure, Role};
 use crate::files::{self, Access, Existing, Source};
 use crate::keys;
@@ -39,6 +41,10 @@ const CONFIG_MAX_BYTES: usize = 1 << 16;
 const RESTART: Duration = Duration::from_secs(2);
 /// A source that failed is asked again after this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Changes of tokens are looked for each so often.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+/// What is old enough is deleted each so often: it costs a copy of all that is kept.
+const DELETE_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// The label of the token that the service gives its own worker.
 const OWN_WORKER: &str = "the service's own worker";
 
@@ -49,6 +55,9 @@ struct Config {
     data: PathBuf,
     policy: PathBuf,
     verifying_keys: Vec<PathBuf>,
+    /// Opened parameters that the chain has changed to, or will.
+    #[serde(default)]
+    parameters: Vec<PathBuf>,
     /// Readiness: how far the covered height may be behind.
     #[serde(default = "minute")]
     ready_behind_s: u64,
@@ -56,6 +65,8 @@ struct Config {
     source: SourceConfig,
     #[serde(default)]
     listen: ListenConfig,
+    #[serde(default)]
+    retention: RetentionConfig,
     worker: Option<WorkerConfig>,
 }
 
@@ -86,6 +97,9 @@ struct SourceConfig {
     node_key: Option<String>,
     /// Our own network key, which the node lists among its observers.
     key: Option<PathBuf>,
+    /// Whether requests and outcomes are asked for and kept: they name clients and their trades.
+    #[serde(default)]
+    contents: bool,
 }
 
 /// Where blocks come from.
@@ -121,6 +135,26 @@ impl Default for ListenConfig {
             operator: on(8441),
             metrics: on(8442),
             tls: None,
+        }
+    }
+}
+
+/// Nothing is deleted without a word.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionConfig {
+    /// Days after a block's time for which its certificate is kept.
+    certificates_days: Option<u32>,
+    /// The same for its requests and outcomes.
+    contents_days: Option<u32>,
+}
+
+impl RetentionConfig {
+    fn retention(&self) -> Retention {
+        let ms = |days: u32| u64::from(days) * 24 * 3600 * 1000;
+        Retention {
+            certificates_ms: self.certificates_days.map(ms),
+            contents_ms: self.contents_days.map(ms),
         }
     }
 }
@@ -260,6 +294,8 @@ async fn serve(
         serving.push(tokio::spawn(served));
     }
     let source = tokio::spawn(take_in(Arc::clone(service), origin));
+    let deleting = tokio::spawn(delete(Arc::clone(service)));
+    let recording = tokio::spawn(record_token_acts(Arc::clone(&context)));
     let worker = config.worker.as_ref();
     let worker = worker
         .map(|worker| {
@@ -274,6 +310,8 @@ async fn serve(
     let worker = worker.map(|command| tokio::spawn(keep_running(command, stopped.clone())));
     until(stopped).await;
     source.abort();
+    recording.abort();
+    deleting.abort();
     for one in serving {
         let _ = one.await;
     }
@@ -299,6 +337,36 @@ fn allow_open_files() {
     }
 }
 
+/// Deletes what the configuration says, now and each day.
+async fn delete(service: Arc<Service>) {
+    loop {
+        let keeper = Arc::clone(&service);
+        match tokio::task::spawn_blocking(move || keeper.retain(now_ms())).await {
+            Ok(Ok(Some(gone))) => tracing::info!(
+                certificates_below = gone.certificates.get(),
+                contents_below = gone.contents.get(),
+                "deleted what is old enough"
+            ),
+            Ok(Err(error)) => tracing::error!(%error, "what is old was not deleted"),
+            _ => {}
+        }
+        tokio::time::sleep(DELETE_AGAIN).await;
+    }
+}
+
+/// Tokens that nobody uses are in the access log too, and those that were revoked.
+async fn record_token_acts(context: Arc<Context>) {
+    loop {
+        let keeper = Arc::clone(&context);
+        let recorded =
+            tokio::task::spawn_blocking(move || keeper.service.record_token_acts(&keeper.tokens));
+        if let Ok(Err(error)) = recorded.await {
+            tracing::error!(%error, "changes of tokens are not in the access log");
+        }
+        tokio::time::sleep(RECORD_AGAIN).await;
+    }
+}
+
 async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
@@ -314,9 +382,10 @@ fn origin(
         node,
         node_key,
         key,
+        contents,
     } = config;
     match (blocks, sets, node, node_key, key) {
-        (Some(blocks), Some(sets), None, None, None) => Ok(Origin::Directory {
+        (Some(blocks), Some(sets), None, None, None) if !contents => Ok(Origin::Directory {
             blocks: place(blocks),
             sets: place(sets),
         }),
@@ -330,11 +399,12 @@ fn origin(
                 identity: Identity::new(secret, chain.clone()),
                 chain: chain.clone(),
                 parent: None,
-                contents: false,
+                contents: *contents,
             })))
         }
         _ => Err(Failure::usage(
-            "[source] is a directory, with blocks and sets, or a node, with node, node_key and key",
+            "[source] is a directory, with blocks and sets, or a node, with node, node_key and key; \
+             contents come from a node alone",
         )),
     }
 }
@@ -367,6 +437,44 @@ async fn take_in(service: Arc<Service>, origin: Origin) {
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
+}
+
+/// `quorate log rotate-key`: the old key's last word is for the new one.
+pub(super) fn rotate_key(args: &RotateKeyArgs) -> Result<Report, Failure> {
+    let config = read_config(&args.config)?;
+    let base = args.config.parent().unwrap_or_else(|| Path::new("."));
+    let (setup, warnings) = setup(&config, &|path: &Path| base.join(path))?;
+    let (new, warning) = keys::load_secret(&Source::File(args.new_key.clone()), None)?;
+    let chain = setup.policy.anchor.header.chain_id.clone();
+    let (name, member) = match args.log {
+        WhichLog::Finality => (finality_origin(&chain), "finality_key"),
+        WhichLog::Access => (access_origin(&chain), "access_key"),
+    };
+    let both = [&setup.finality_key, &setup.access_key];
+    if both.iter().any(|key| key.to_bytes() == new.to_bytes()) {
+        return Err(Failure::usage(
+            "the new key signs one of the two logs already",
+        ));
+    }
+    let signer = LogSigner::new(&name, new).map_err(|error| Failure::usage(error.to_string()))?;
+    let vkey = signer.public().to_string();
+    let service = Service::open(setup)?;
+    match args.log {
+        WhichLog::Finality => service.hand_over_finality(signer),
+        WhichLog::Access => service.hand_over_access(signer),
+    }
+    .map_err(|error| match error {
+        LogStoreError::UsedKey => Failure::usage(error.to_string()),
+        error => Failure::Machine(error.to_string()),
+    })?;
+    let mut report = Report::new(Verdict::Done, format!("{name} signs with another key"));
+    report.fact("log", name).fact("vkey", vkey).next(format!(
+        "set {member} in {} to {}, start the service, and hand the vkey out",
+        args.config.display(),
+        args.new_key.display()
+    ));
+    report.warnings.extend(warnings.into_iter().chain(warning));
+    Ok(report)
 }
 
 /// Certificate and key of the listeners.
@@ -404,7 +512,7 @@ fn own_worker(
     let tokens = Tokens::at(service.data());
     for (token, _) in tokens.list()? {
         if token.label == OWN_WORKER {
-            tokens.revoke(&token.id)?;
+            tokens.revoke(&token.id, now_ms())?;
         }
     }
     let year = 365 * 24 * 3600 * 1000;
@@ -430,7 +538,7 @@ fn own_worker(
         }
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.stdin(std::process::Stdio::null());
+        command.stdin(std::process::Stdio::piped());
         command.stdout(std::process::Stdio::null());
         command
     })
@@ -441,6 +549,8 @@ async fn keep_running(mut command: impl FnMut() -> Command, stopped: watch::Rece
         let mut process: tokio::process::Command = command().into();
         match process.kill_on_drop(true).spawn() {
             Ok(mut child) => {
+                // Held as long as this process lives: the worker ends when it is gone.
+                let _tie = child.stdin.take();
                 tokio::select! {
                     ended = child.wait() => tracing::warn!(?ended, "the worker ended"),
                     () = until(stopped.clone()) => {
@@ -489,6 +599,11 @@ fn setup(
         .iter()
         .map(|path| file(path).document(Role::Given))
         .collect();
+    let parameters: Result<Vec<Parameters>, _> = config
+        .parameters
+        .iter()
+        .map(|path| file(path).document(Role::Given))
+        .collect();
     let cosigners: Result<Vec<NoteKey>, LogError> = config
         .log
         .cosigners
@@ -503,6 +618,8 @@ fn setup(
         access_key,
         cosigners: cosigners.map_err(|error| Failure::usage(error.to_string()))?,
         cosigned: config.log.cosigned.iter().map(|path| place(path)).collect(),
+        parameters: parameters?,
+        retention: config.retention.retention(),
     };
     Ok((setup, warnings))
 }
@@ -551,9 +668,9 @@ impl From<OpenError> for Failure {
             ) => Self::Invalid(error.to_string()),
             OpenError::Apart(_) => Self::Invalid(error.to_string()),
             OpenError::NoKey | OpenError::Key(..) => Self::Unknown(error.to_string()),
-            OpenError::Log(LogOpenError::OtherKey { .. }) | OpenError::Name(_) => {
-                Self::Usage(error.to_string())
-            }
+            OpenError::Log(LogOpenError::OtherKey { .. })
+            | OpenError::Name(_)
+            | OpenError::Retention { .. } => Self::Usage(error.to_string()),
             error => Self::Machine(error.to_string()),
         }
     }

@@ -34,7 +34,7 @@ fn create(args: &TokenCreateArgs) -> Result<Report, Failure> {
     let (record, token) = tokens.create(args.role, &args.label, now_ms(), lifetime)?;
     let line = token + "\n";
     if let Err(error) = files::write(&args.out, line.as_bytes(), Access::Private, Existing::Keep) {
-        tokens.revoke(&record.id)?;
+        tokens.revoke(&record.id, now_ms())?;
         return Err(error);
     }
     let mut report = Report::new(
@@ -74,7 +74,7 @@ fn list(args: &TokenListArgs) -> Result<Report, Failure> {
 
 fn revoke(args: &TokenRevokeArgs) -> Result<Report, Failure> {
     is_service(&args.data)?;
-    let gone = Tokens::at(&args.data).revoke(&args.id)?;
+    let gone = Tokens::at(&args.data).revoke(&args.id, now_ms())?;
     let mut report = Report::new(Verdict::Done, format!("token {} is revoked", gone.id));
     report
         .fact("id", gone.id.as_str())

@@ -3,6 +3,7 @@
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 use std::process::Command as StdCommand;
+use std::sync::mpsc::{Receiver, channel};
 
 use quorate_node::attest::client::Client;
 use quorate_node::attest::store::Failure as JobFailure;
@@ -26,6 +27,9 @@ const ORDER_MAX_BYTES: u64 = 1 << 20;
 pub(super) fn run(args: &WorkerArgs) -> Result<Report, Failure> {
     if args.child {
         return prove_orders(args);
+    }
+    if args.tied {
+        end_with_stdin();
     }
     let (Some(url), Some(file)) = (&args.url, &args.token_file) else {
         return Err(Failure::usage("--url and --token-file are needed"));
@@ -77,20 +81,41 @@ fn prove_orders(args: &WorkerArgs) -> Result<Report, Failure> {
     lower_priority(args.nice);
     let store = shared::store(&args.store)?;
     let mut open: Option<(Digest, Prover)> = None;
-    let mut input = std::io::stdin().lock();
-    loop {
-        let mut text = String::new();
-        let mut limited = std::io::Read::take(&mut input, ORDER_MAX_BYTES);
-        match limited.read_line(&mut text) {
-            Ok(0) | Err(_) => return Ok(Report::new(Verdict::Done, "no more orders")),
-            Ok(_) => {}
-        }
+    for text in orders() {
         let said = match prove(&store, &mut open, &text) {
             Ok(file) => Said::Attestation(file),
             Err(failure) => Said::Failure(failure),
         };
         say(&said)?;
     }
+    Ok(Report::new(Verdict::Done, "no more orders"))
+}
+
+/// Orders as they come. Stdin is read all the time: once it ends, nobody waits for the proof that
+/// is under way, and the process ends with it, however its worker did.
+fn orders() -> Receiver<String> {
+    let (send, orders) = channel();
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let mut text = String::new();
+            let mut limited = std::io::Read::take(&mut input, ORDER_MAX_BYTES);
+            match limited.read_line(&mut text) {
+                Ok(count) if count > 0 && send.send(text).is_ok() => {}
+                _ => std::process::exit(0),
+            }
+        }
+    });
+    orders
+}
+
+/// Ends this process once whoever started it is gone and their end of stdin with them. The prover
+/// ends in the same way.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(0);
+    });
 }
 
 fn say(said: &Said) -> Result<(), Failure> {

@@ -22,6 +22,8 @@ mod network;
 mod offline;
 mod prove;
 mod service;
+#[cfg(target_os = "linux")]
+mod service_killed;
 mod service_tls;
 mod simulate;
 mod support;

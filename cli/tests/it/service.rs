@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use quorate_fixtures::frozen;
 use quorate_fixtures::rolling::Rolling;
 use quorate_node::attest::client::Client;
-use quorate_node::attest::log::{DirReader, LogReader, Tree};
+use quorate_node::attest::log::{DirReader, Log, LogReader, LogSigner, Tree};
 use quorate_node::attest::store::Failure;
 use quorate_node::attest::worker::{ProofJob, Prove, work};
 use quorate_verifier::attestation::Attestation;
@@ -89,25 +89,7 @@ impl Place {
     }
 
     pub(crate) fn serve(&self) -> Served {
-        let mut command = self.sandbox.command();
-        command.args(["serve", "--config", "serve.toml"]);
-        let mut child = command
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut listeners = BTreeMap::new();
-        while listeners.len() < 3 {
-            let line = lines.next().expect("three listeners").unwrap();
-            let shown = line.split_once(": http://");
-            if let Some((name, url)) = shown.or(line.split_once(": https://")) {
-                listeners.insert(name.to_owned(), url.to_owned());
-            }
-        }
-        // The rest is read, so that the pipe never fills.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Served { child, listeners }
+        serve_in(&self.sandbox)
     }
 
     fn worker(&self, served: &Served) -> Child {
@@ -160,6 +142,29 @@ impl Place {
     }
 }
 
+/// The service of a sandbox with a `serve.toml`, once it listens.
+pub(crate) fn serve_in(sandbox: &Sandbox) -> Served {
+    let mut command = sandbox.command();
+    command.args(["serve", "--config", "serve.toml"]);
+    let mut child = command
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut listeners = BTreeMap::new();
+    while listeners.len() < 3 {
+        let line = lines.next().expect("three listeners").unwrap();
+        let shown = line.split_once(": http://");
+        if let Some((name, url)) = shown.or(line.split_once(": https://")) {
+            listeners.insert(name.to_owned(), url.to_owned());
+        }
+    }
+    // The rest is read, so that the pipe never fills.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Served { child, listeners }
+}
+
 pub(crate) struct Served {
     child: Child,
     pub(crate) listeners: BTreeMap<String, String>,
@@ -168,11 +173,29 @@ pub(crate) struct Served {
 impl Served {
     /// Status and body; `None` when the service is gone.
     pub(crate) fn get(&self, listener: &str, path: &str) -> Option<(u16, Vec<u8>)> {
+        self.ask(listener, path, "")
+    }
+
+    /// The same with a token.
+    pub(crate) fn get_as(&self, listener: &str, path: &str, token: &str) -> Option<(u16, Vec<u8>)> {
+        self.ask(
+            listener,
+            path,
+            &format!("Authorization: Bearer {token}\r\n"),
+        )
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn ask(&self, listener: &str, path: &str, more: &str) -> Option<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(&self.listeners[listener]).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{more}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
@@ -333,6 +356,128 @@ fn blocks_become_a_log_that_others_watch_over() {
         let kept: Checkpoint = sandbox.text(&format!("{state}/{file}")).parse().unwrap();
         kept.verify(&place.vkey.parse().unwrap()).unwrap();
     }
+}
+
+/// The operator has the log's key, changes one entry of the past, writes all files of the log anew
+/// and starts the service again, which sees nothing wrong. Those who looked before do.
+#[test]
+fn a_past_that_was_rewritten_in_the_files_is_caught() {
+    let place = Place::new();
+    let sandbox = &place.sandbox;
+    (1..=8).for_each(|height| place.feed(height));
+    let served = place.serve();
+    let worker = Kept(place.worker(&served));
+    served.wait_until_covered(8);
+    sandbox.expect(0, "keygen --out cosigner.pem");
+    let watch = |served: &Served| {
+        let log = format!("http://{}/log/finality", served.listeners["public"]);
+        let log = format!("--log {log} --vkey {}", place.vkey);
+        [
+            format!("log monitor {log} --state monitor"),
+            format!("log cosign {log} --state cosigner --key cosigner.pem --name c.example"),
+        ]
+    };
+    for command in watch(&served) {
+        sandbox.expect(0, &command);
+    }
+    drop((served, worker));
+
+    let dir = place.log_dir();
+    let mut entries = place.log().bundle(0, 8).unwrap();
+    let mut other = place.chain.headers(3)[3].clone();
+    other.payload_root = other.parent;
+    entries[2] = FinalityEntry::of(&other, QuorumRule::COMMIT).to_bytes();
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::remove_file(sandbox.path("service/memory/finality")).unwrap();
+    let key = ed25519_dalek::pkcs8::DecodePrivateKey::from_pkcs8_pem(&sandbox.text("finality.pem"));
+    let name = place.vkey.split('+').next().unwrap();
+    let signer = LogSigner::new(name, key.unwrap()).unwrap();
+    let mut log = Log::open(&dir, &sandbox.path("service/memory/finality"), signer).unwrap();
+    log.extend(&entries).unwrap();
+    drop(log);
+    // The same size, and longer: it makes no difference.
+    for height in [8, 12] {
+        let served = place.serve();
+        let _worker = Kept(place.worker(&served));
+        (9..=height).for_each(|height| place.feed(height));
+        served.wait_until_covered(height);
+        for command in watch(&served) {
+            let caught = sandbox.json(&command);
+            assert_eq!(caught["verdict"], "invalid", "{caught}");
+            let summary = caught["summary"].as_str().unwrap();
+            assert!(summary.contains("Both checkpoints bear"), "{summary}");
+        }
+        for state in ["monitor", "cosigner"] {
+            let kept = sandbox.text(&format!("{state}/contradiction"));
+            let kept: Checkpoint = kept.parse().unwrap();
+            kept.verify(&place.vkey.parse().unwrap()).unwrap();
+            assert_eq!(kept.head().size, height);
+        }
+    }
+    // And the service does not start against what its cosigner remembers.
+    let config = sandbox.text("serve.toml");
+    let told = config.replace("[log]\n", "[log]\ncosigned = [\"cosigner/checkpoint\"]\n");
+    sandbox.write("serve.toml", told);
+    let refused = sandbox.expect(1, "serve --config serve.toml");
+    assert!(refused.stdout.contains("nothing is signed"), "{refused:?}");
+}
+
+#[test]
+fn a_log_is_handed_over_to_another_key() {
+    let place = Place::new();
+    let sandbox = &place.sandbox;
+    (1..=4).for_each(|height| place.feed(height));
+    let served = place.serve();
+    let worker = Kept(place.worker(&served));
+    served.wait_until_covered(4);
+    sandbox.expect(0, "keygen --out new.pem");
+    let rotate = "log rotate-key --config serve.toml --log finality --new-key new.pem";
+    let busy = sandbox.run(rotate);
+    assert_ne!(busy.code, 0, "not while the service runs");
+    let look = |served: &Served, vkey: &str| {
+        let log = format!("http://{}/log/finality", served.listeners["public"]);
+        sandbox.json(&format!(
+            "log monitor --log {log} --vkey {vkey} --state monitor"
+        ))
+    };
+    assert_eq!(look(&served, &place.vkey)["exitCode"], 0);
+    drop((served, worker));
+    let same = sandbox.expect(4, &rotate.replace("new.pem", "finality.pem"));
+    assert!(same.stderr.contains("already"), "{same:?}");
+    let done = sandbox.json(rotate);
+    assert_eq!(done["exitCode"], 0, "{done}");
+    let vkey = done["result"]["vkey"].as_str().unwrap();
+    // The old key does not start the service any more; the new one does.
+    sandbox.expect(4, "serve --config serve.toml");
+    let config = sandbox
+        .text("serve.toml")
+        .replace("finality.pem", "new.pem");
+    sandbox.write("serve.toml", config);
+    let served = place.serve();
+    let _worker = Kept(place.worker(&served));
+    (5..=8).for_each(|height| place.feed(height));
+    served.wait_until_covered(8);
+    let keys = served.json("/log/finality/keys");
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&keys["keys"][1]["vkey"], &keys["keys"][1]["from"]),
+        (&vkey.into(), &"4".into())
+    );
+    // Who watches with the old key follows, and is told.
+    for key in [place.vkey.as_str(), vkey] {
+        let seen = look(&served, key);
+        assert_eq!(
+            (&seen["exitCode"], &seen["result"]["size"]),
+            (&0.into(), &"8".into())
+        );
+        let warned = seen["warnings"].to_string().contains("handed it over");
+        assert_eq!(warned, key == place.vkey, "{seen}");
+    }
+    let log = DirReader::new(sandbox.path("service/log/access"));
+    let size = log.checkpoint().unwrap().head().size;
+    let entries = log.bundle(0, size).unwrap();
+    let said = |entry: &Vec<u8>| String::from_utf8_lossy(entry).contains("rotate-key");
+    assert!(entries.iter().any(said));
 }
 
 #[test]

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use warp::http::{Request, StatusCode, header};
 
-use super::log::{LogReader, ReadError, TileSource, bundle_path, split_bundle, tile_path};
+use super::log::{
+    KeyPeriod, LogReader, ReadError, TileSource, bundle_path, parse_keys, split_bundle, tile_path,
+};
 use super::tls::Trust;
 
 /// Longest answer.
@@ -306,5 +308,10 @@ impl LogReader for HttpReader {
     fn bundle(&self, index: u64, width: u64) -> io::Result<Vec<Vec<u8>>> {
         let bytes = self.fetch(&format!("/{}", bundle_path(index, width)))?;
         split_bundle(&bytes, width)
+    }
+
+    fn keys(&self) -> io::Result<Vec<KeyPeriod>> {
+        let bytes = self.fetch("/keys")?;
+        parse_keys(&bytes).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))
     }
 }

@@ -118,6 +118,14 @@ pub fn lock(dir: &Path) -> io::Result<File> {
     }
 }
 
+/// Syncs the directory of a file, so that its name survives.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    sync_directory(directory_of(path))
+}
+
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -14,6 +14,7 @@ use ed25519_dalek::SigningKey;
 use quorate_verifier::attestation::{Attestation, AttestationError, KeyRing, verify};
 use quorate_verifier::certificate::{CertificateError, SignedHeader};
 use quorate_verifier::encoding::Canonical;
+use quorate_verifier::genesis::Parameters;
 use quorate_verifier::header::Header;
 use quorate_verifier::primitives::{ChainId, Digest, Height, TimeMs};
 use quorate_verifier::proof::{KeyError, Origin, VerifyingKey};
@@ -25,10 +26,12 @@ use quorate_verifier::trust::Policy;
 
 use super::disk;
 use super::log::{Log, LogOpenError, LogSigner, LogStoreError, LogView};
+use super::retention::Retention;
 use super::store::{
     AddError, Counts, EmbeddedStore, Failure, Job, JobId, Lease, LeaseError, LeaseToken, Store,
     StoreError, Submitted,
 };
+use crate::shell::stream::Contents;
 
 /// Entries that are appended to a log at once.
 const BATCH: u64 = 4096;
@@ -49,6 +52,10 @@ pub struct Setup {
     pub cosigners: Vec<NoteKey>,
     /// Checkpoints that cosigners remember, as files: the service does not go on from another past.
     pub cosigned: Vec<PathBuf>,
+    /// Opened parameters that the chain has or will have.
+    pub parameters: Vec<Parameters>,
+    /// What is deleted, and when.
+    pub retention: Retention,
 }
 
 /// Why a service does not start.
@@ -76,6 +83,17 @@ pub enum OpenError {
         path: String,
         /// What is wrong.
         error: String,
+    },
+    /// A certificate may be needed for as long as its set is trusted.
+    #[error(
+        "certificates are kept for the anchor's trusting period at least: {trusting_ms} ms, not \
+         {kept_ms}"
+    )]
+    Retention {
+        /// The policy's period.
+        trusting_ms: u64,
+        /// The configuration's.
+        kept_ms: u64,
     },
     /// An origin that is no name.
     #[error(transparent)]
@@ -196,12 +214,13 @@ pub struct Service {
     ring: KeyRing,
     light_keys: Vec<VerifyingKey>,
     cosigners: Vec<NoteKey>,
-    finality: Mutex<Log>,
+    pub(super) finality: Mutex<Log>,
     finality_view: LogView,
-    access: Mutex<Log>,
+    pub(super) access: Mutex<Log>,
     access_view: LogView,
     phases: Mutex<BTreeMap<Digest, Phase>>,
     data: PathBuf,
+    retention: Retention,
 }
 
 impl Service {
@@ -212,6 +231,15 @@ impl Service {
     pub fn open(setup: Setup) -> Result<Self, OpenError> {
         let Setup { data, policy, .. } = &setup;
         let chain = &policy.anchor.header.chain_id;
+        let trusting_ms = policy.anchor.trusting_period_ms;
+        if let Some(kept_ms) = setup.retention.certificates_ms
+            && kept_ms < trusting_ms
+        {
+            return Err(OpenError::Retention {
+                trusting_ms,
+                kept_ms,
+            });
+        }
         let mut ring = KeyRing::new();
         let mut light_keys = Vec::new();
         for key in &setup.keys {
@@ -230,6 +258,9 @@ impl Service {
             error,
         })?;
         let store = EmbeddedStore::open(&data.join("store.redb"))?;
+        for parameters in &setup.parameters {
+            store.keep_parameters(parameters)?;
+        }
         let open = |name: &str, origin: &str, key: &SigningKey| {
             let signer = LogSigner::new(origin, key.clone())?;
             let memory = data.join("memory").join(name);
@@ -254,6 +285,7 @@ impl Service {
             phases: Mutex::default(),
             data: setup.data,
             policy: setup.policy,
+            retention: setup.retention,
         };
         service.check_log_and_store()?;
         // What was proved before an interruption is covered now.
@@ -328,6 +360,15 @@ impl Service {
         lock(&self.finality).keys().to_vec()
     }
 
+    /// The keys that are at hand.
+    pub(super) const fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    pub(super) const fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -356,6 +397,19 @@ impl Service {
     /// # Errors
     /// [`IngestError`]; a fork is remembered and answered as a conflict from then on.
     pub fn ingest(&self, block: &SignedHeader, set: &ValidatorSet) -> Result<bool, IngestError> {
+        self.ingest_with(block, set, None)
+    }
+
+    /// The same with the block's requests and outcomes, which are kept.
+    ///
+    /// # Errors
+    /// As [`Service::ingest`].
+    pub fn ingest_with(
+        &self,
+        block: &SignedHeader,
+        set: &ValidatorSet,
+        contents: Option<&Contents>,
+    ) -> Result<bool, IngestError> {
         let header = &block.header;
         let height = header.height;
         let wrong = |what| IngestError::DoesNotFollow {
@@ -395,12 +449,21 @@ impl Service {
         if at_start && known.is_none() && header.parent != below.digest() {
             return Err(wrong("its parent is not the anchor"));
         }
-        let key = self.key_for(set);
-        Ok(self.store.add_block(block, set, key, now_ms())?)
+        if known.is_none() {
+            if let Some(contents) = contents {
+                if contents.payload.root() != header.payload_root {
+                    return Err(wrong("its requests are not those that its header names"));
+                }
+                self.store.keep_contents(height, contents)?;
+            }
+            self.learn_parameters(header, &below)?;
+        }
+        let job = self.job_for(header, &below, set)?;
+        Ok(self.store.add_block(block, set, job, now_ms())?)
     }
 
     /// The header below a height: the anchor's at the start.
-    fn below(&self, height: Height) -> Result<Option<Header>, StoreError> {
+    pub(super) fn below(&self, height: Height) -> Result<Option<Header>, StoreError> {
         if height == self.first_height() {
             return Ok(Some(self.policy.anchor.header.clone()));
         }
@@ -408,15 +471,6 @@ impl Service {
             Some(below) => self.store.header(Height::new(below)),
             None => Ok(None),
         }
-    }
-
-    /// The key for circuits of a set's size, if one is accepted.
-    fn key_for(&self, set: &ValidatorSet) -> Option<Digest> {
-        let keys = self.policy.keys.iter();
-        let fits = |key: &&quorate_verifier::genesis::AcceptedKey| {
-            key.slots == set.size() && self.ring.get(&key.digest).is_some()
-        };
-        keys.filter(fits).map(|key| key.digest).next()
     }
 
     /// Queues the proof of one height.
@@ -427,8 +481,12 @@ impl Service {
         let Some(header) = self.store.header(height)? else {
             return Ok(Submitted::Unknown);
         };
+        let below = self.below(height)?;
         let set = self.store.set(&header.validators)?;
-        let Some(key) = set.and_then(|set| self.key_for(&set)) else {
+        let (Some(set), Some(below)) = (set, below) else {
+            return Ok(Submitted::Unknown);
+        };
+        let Some((key, _)) = self.job_for(&header, &below, &set)? else {
             return Ok(Submitted::Unknown);
         };
         self.store.submit(height, key, now_ms())
@@ -639,15 +697,6 @@ impl Service {
     pub fn add_cosigned(&self, checkpoint: &Checkpoint) -> Result<(), LogStoreError> {
         lock(&self.finality).add_cosigned(checkpoint, &self.cosigners)
     }
-
-    /// Appends to the access log. Whoever reads what is privileged waits for this first.
-    ///
-    /// # Errors
-    /// [`LogStoreError`].
-    pub fn record(&self, entry: &serde_json::Value) -> Result<(), LogStoreError> {
-        let bytes = serde_json::to_vec(entry).expect("an entry has string keys only");
-        lock(&self.access).extend(&[bytes])
-    }
 }
 
 /// The name of a chain's access log.
@@ -675,6 +724,6 @@ fn read_cosigned(path: &Path) -> Result<Option<Checkpoint>, OpenError> {
 
 /// A lock whose holder panicked holds a value that was not half changed: every change here is one
 /// assignment, or made by a [`Log`] that commits at its end.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

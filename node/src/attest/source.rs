@@ -15,7 +15,7 @@ use quorate_verifier::set::{SetCommitment, ValidatorSet};
 use super::disk;
 use super::service::{IngestError, Service};
 use super::store::AddError;
-use crate::shell::stream::{CertificateStream, StreamConfig};
+use crate::shell::stream::{CertificateStream, Contents, StreamConfig};
 
 /// A final block with the set that signed it. Names signers.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Item {
     pub block: SignedHeader,
     /// The set.
     pub set: Arc<ValidatorSet>,
+    /// Requests and outcomes, where they were asked for. Name clients.
+    pub contents: Option<Contents>,
 }
 
 /// Why a source has nothing more.
@@ -63,7 +65,9 @@ pub async fn follow(
         let item = source.next().await?;
         let height = item.block.header.height;
         let keeper = Arc::clone(service);
-        let taken = tokio::task::spawn_blocking(move || keeper.ingest(&item.block, &item.set));
+        let taken = tokio::task::spawn_blocking(move || {
+            keeper.ingest_with(&item.block, &item.set, item.contents.as_ref())
+        });
         let taken = taken.await.map_err(|error| SourceError::Read {
             what: "taking a block in".into(),
             error: error.to_string(),
@@ -118,7 +122,11 @@ impl DirSource {
             );
             return Err(SourceError::Read { what, error });
         };
-        Ok(Some(Item { block, set }))
+        Ok(Some(Item {
+            block,
+            set,
+            contents: None,
+        }))
     }
 
     fn set(&mut self, wanted: &SetCommitment) -> Result<Option<Arc<ValidatorSet>>, SourceError> {
@@ -195,6 +203,7 @@ impl Source for NodeSource {
         Ok(Item {
             block: item.signed,
             set: item.set,
+            contents: item.contents,
         })
     }
 

@@ -15,6 +15,8 @@ use super::disk::{self, Access};
 
 /// Most tokens in a file.
 pub const TOKENS_MAX: usize = 1000;
+/// Most acts that wait for a service to write them into its log.
+const ACTS_MAX: usize = 1000;
 const TYPE: &str = "quorate/tokens/v1";
 const FILE_MAX_BYTES: usize = 1 << 20;
 /// Uses are written down at most this often.
@@ -63,11 +65,51 @@ pub struct TokenRecord {
     pub expires_at: u64,
 }
 
+/// Something that was done to a token, until it is an entry of the access log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenAct {
+    /// Counts all that was ever done, from 1.
+    #[serde(with = "json::decimal")]
+    pub number: u64,
+    /// `create` or `revoke`.
+    pub act: String,
+    /// The token.
+    pub id: String,
+    /// What it allows.
+    pub role: Role,
+    /// Whom it is for.
+    pub label: String,
+    /// When, in milliseconds since 1970.
+    #[serde(with = "json::decimal")]
+    pub at: u64,
+}
+
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenFile {
     r#type: String,
     tokens: Vec<TokenRecord>,
+    /// What the service has not written into its log yet.
+    #[serde(default)]
+    acts: Vec<TokenAct>,
+    /// Number of the last act.
+    #[serde(default, with = "json::decimal")]
+    acted: u64,
+}
+
+impl TokenFile {
+    fn act(&mut self, act: &str, token: &TokenRecord, at: u64) {
+        self.acted += 1;
+        self.acts.push(TokenAct {
+            number: self.acted,
+            act: act.into(),
+            id: token.id.clone(),
+            role: token.role,
+            label: token.label.clone(),
+            at,
+        });
+    }
 }
 
 /// The file of tokens in a service's directory. Commands change it, the service reads it again
@@ -79,12 +121,17 @@ pub struct Tokens {
     state: Mutex<State>,
 }
 
+/// Time, length and place of a file.
+type Version = (SystemTime, u64, u64);
+
 #[derive(Debug, Default)]
 struct State {
-    read_at: Option<SystemTime>,
+    read_at: Option<Version>,
     tokens: BTreeMap<String, TokenRecord>,
     last_use: BTreeMap<String, u64>,
     uses_written_at: u64,
+    /// The file as it was when no act was left in it.
+    quiet_at: Option<Version>,
 }
 
 /// Why a token was not made or revoked.
@@ -105,7 +152,10 @@ pub enum TokenError {
     #[error("there is no token {0}")]
     Unknown(String),
     /// Too many.
-    #[error("there are {TOKENS_MAX} tokens already: revoke some")]
+    #[error(
+        "there are {TOKENS_MAX} tokens already, or as many changes that no service has written into \
+         its log: revoke some, or start the service"
+    )]
     Full,
 }
 
@@ -131,8 +181,8 @@ impl Tokens {
         lifetime_ms: u64,
     ) -> Result<(TokenRecord, String), TokenError> {
         let _lock = self.lock()?;
-        let mut tokens = self.read()?;
-        if tokens.len() >= TOKENS_MAX {
+        let mut file = self.read()?;
+        if file.tokens.len() >= TOKENS_MAX || file.acts.len() >= ACTS_MAX {
             return Err(TokenError::Full);
         }
         let (mut id, mut secret) = ([0; 8], [0; 32]);
@@ -147,8 +197,9 @@ impl Tokens {
             expires_at: now.saturating_add(lifetime_ms),
             id: id.clone(),
         };
-        tokens.push(record.clone());
-        self.write(tokens)?;
+        file.tokens.push(record.clone());
+        file.act("create", &record, now);
+        self.write(file)?;
         Ok((record, format!("qrt_{id}_{secret}")))
     }
 
@@ -162,21 +213,58 @@ impl Tokens {
             let at = uses.get(&token.id).copied();
             (token, at)
         };
-        Ok(self.read()?.into_iter().map(used).collect())
+        Ok(self.read()?.tokens.into_iter().map(used).collect())
     }
 
     /// Ends a token at once.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub fn revoke(&self, id: &str) -> Result<TokenRecord, TokenError> {
+    pub fn revoke(&self, id: &str, now: u64) -> Result<TokenRecord, TokenError> {
         let _lock = self.lock()?;
-        let mut tokens = self.read()?;
-        let place = tokens.iter().position(|token| token.id == id);
+        let mut file = self.read()?;
+        let place = file.tokens.iter().position(|token| token.id == id);
         let place = place.ok_or_else(|| TokenError::Unknown(id.into()))?;
-        let gone = tokens.remove(place);
-        self.write(tokens)?;
+        let gone = file.tokens.remove(place);
+        file.act("revoke", &gone, now);
+        self.write(file)?;
         Ok(gone)
+    }
+
+    /// What was done to tokens and is in no log yet.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn acts(&self) -> Result<Vec<TokenAct>, TokenError> {
+        let changed = self.changed();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.is_some() && state.quiet_at == changed {
+            return Ok(Vec::new());
+        }
+        let acts = self.read()?.acts;
+        state.quiet_at = changed.filter(|_| acts.is_empty());
+        Ok(acts)
+    }
+
+    /// Forgets acts up to a number: they are in the log.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn forget_acts(&self, number: u64) -> Result<(), TokenError> {
+        let _lock = self.lock()?;
+        let mut file = self.read()?;
+        file.acts.retain(|act| act.number > number);
+        self.write(file)
+    }
+
+    /// Tells one version of the file from another: each is a file of its own.
+    fn changed(&self) -> Option<Version> {
+        let meta = fs::metadata(&self.path).ok()?;
+        #[cfg(unix)]
+        let place = std::os::unix::fs::MetadataExt::ino(&meta);
+        #[cfg(not(unix))]
+        let place = 0;
+        Some((meta.modified().ok()?, meta.len(), place))
     }
 
     /// The record of a token that is good now. `None` says nothing of why not.
@@ -190,12 +278,10 @@ impl Tokens {
         let Some((id, secret)) = parts else {
             return Ok(None);
         };
-        let changed = fs::metadata(&self.path)
-            .and_then(|meta| meta.modified())
-            .ok();
+        let changed = self.changed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.read_at != changed || changed.is_none() {
-            let tokens = self.read()?.into_iter();
+            let tokens = self.read()?.tokens.into_iter();
             state.tokens = tokens.map(|token| (token.id.clone(), token)).collect();
             state.read_at = changed;
         }
@@ -218,16 +304,25 @@ impl Tokens {
         Ok(Some(record))
     }
 
-    /// One command at a time changes the file.
+    /// One process at a time changes the file. It takes a moment, so others wait for it.
     fn lock(&self) -> Result<fs::File, TokenError> {
         let dir = self.path.with_extension("lock");
-        disk::lock(&dir).map_err(|error| failed(&dir, error))
+        let mut attempts = 0;
+        loop {
+            match disk::lock(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && attempts < 50 => {
+                    attempts += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                locked => return locked.map_err(|error| failed(&dir, error)),
+            }
+        }
     }
 
-    fn read(&self) -> Result<Vec<TokenRecord>, TokenError> {
+    fn read(&self) -> Result<TokenFile, TokenError> {
         let bytes = disk::read(&self.path, FILE_MAX_BYTES).map_err(|e| failed(&self.path, e))?;
         let Some(bytes) = bytes else {
-            return Ok(Vec::new());
+            return Ok(TokenFile::default());
         };
         let file: TokenFile =
             serde_json::from_slice(&bytes).map_err(|e| failed(&self.path, e.into()))?;
@@ -235,13 +330,13 @@ impl Tokens {
             let what = io::Error::new(io::ErrorKind::InvalidData, "not a file of tokens");
             return Err(failed(&self.path, what));
         }
-        Ok(file.tokens)
+        Ok(file)
     }
 
-    fn write(&self, tokens: Vec<TokenRecord>) -> Result<(), TokenError> {
+    fn write(&self, file: TokenFile) -> Result<(), TokenError> {
         let file = TokenFile {
             r#type: TYPE.into(),
-            tokens,
+            ..file
         };
         let text = serde_json::to_vec_pretty(&file).map_err(io::Error::other);
         text.and_then(|text| disk::write(&self.path, &text, Access::Private))
@@ -299,16 +394,30 @@ mod tests {
         let list = tokens.list().expect("read");
         assert_eq!(list[0].0, record);
         assert_eq!(list[1], (second, None));
-        tokens.revoke(&record.id).expect("there");
+        tokens.revoke(&record.id, 1200).expect("there");
         // Another process's view of the same file.
         assert_eq!(
             Tokens::at(dir.path()).check(&token, 1000).expect("read"),
             None
         );
         assert!(matches!(
-            tokens.revoke(&record.id),
+            tokens.revoke(&record.id, 1200),
             Err(TokenError::Unknown(_))
         ));
+        // All of it waits for the log, until that has it.
+        let acts = tokens.acts().expect("read");
+        let told = |act: &TokenAct| (act.number, act.act.clone(), act.id.clone());
+        let done: Vec<_> = acts.iter().map(told).collect();
+        assert_eq!(done[0], (1, "create".into(), record.id.clone()));
+        assert_eq!(done[2], (3, "revoke".into(), record.id.clone()));
+        tokens.forget_acts(2).expect("written");
+        assert_eq!(tokens.acts().expect("read").len(), 1);
+        tokens.forget_acts(3).expect("written");
+        assert!(tokens.acts().expect("read").is_empty());
+        tokens
+            .create(Role::Auditor, "third", 1300, 1)
+            .expect("made");
+        assert_eq!(tokens.acts().expect("read")[0].number, 4, "numbers go on");
         assert!(Role::Auditor < Role::Regulator && Role::Regulator < Role::Operator);
     }
 }

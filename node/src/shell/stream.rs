@@ -83,6 +83,27 @@ pub struct Contents {
     pub outcomes: Vec<Vec<u8>>,
 }
 
+/// The end of a message or record: outcomes run to its last byte.
+impl Canonical for Contents {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.payload.write(out);
+        for outcome in &self.outcomes {
+            let length = u32::try_from(outcome.len()).expect("an outcome is small");
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(outcome);
+        }
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let payload = Payload::read(input)?;
+        let mut outcomes = Vec::new();
+        while input.left() > 0 && outcomes.len() < PAYLOAD_REQUESTS_MAX {
+            let length = usize::try_from(input.u32("outcome")?).unwrap_or(usize::MAX);
+            outcomes.push(input.take("outcome", length)?.to_vec());
+        }
+        Ok(Self { payload, outcomes })
+    }
+}
+
 /// What a node sends.
 #[derive(Clone, Debug)]
 enum Frame {
@@ -102,12 +123,7 @@ impl Canonical for Frame {
                 signed.write(out);
                 out.push(u8::from(contents.is_some()));
                 if let Some(contents) = contents {
-                    contents.payload.write(out);
-                    for outcome in &contents.outcomes {
-                        let length = u32::try_from(outcome.len()).expect("an outcome is small");
-                        out.extend_from_slice(&length.to_le_bytes());
-                        out.extend_from_slice(outcome);
-                    }
+                    contents.write(out);
                 }
             }
         }
@@ -117,17 +133,8 @@ impl Canonical for Frame {
             1 => Self::Set(ValidatorSet::read(input).map(Arc::new)?),
             2 => {
                 let signed = Box::new(SignedHeader::read(input)?);
-                let contents = if input.flag("contents")? {
-                    let payload = Payload::read(input)?;
-                    let mut outcomes = Vec::new();
-                    while input.left() > 0 && outcomes.len() < PAYLOAD_REQUESTS_MAX {
-                        let length = usize::try_from(input.u32("outcome")?).unwrap_or(usize::MAX);
-                        outcomes.push(input.take("outcome", length)?.to_vec());
-                    }
-                    Some(Contents { payload, outcomes })
-                } else {
-                    None
-                };
+                let is_full = input.flag("contents")?;
+                let contents = is_full.then(|| Contents::read(input)).transpose()?;
                 Self::Block(signed, contents)
             }
             byte => return Err(DecodeError::rule("item", format!("1 or 2, not {byte}"))),

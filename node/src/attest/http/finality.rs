@@ -5,8 +5,10 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use quorate_verifier::attestation::{Attestation, Verdict};
 use quorate_verifier::file::FileType;
+use quorate_verifier::genesis::AcceptedKey;
 use quorate_verifier::header::Header;
 use quorate_verifier::json;
+use quorate_verifier::light_client::Update;
 use quorate_verifier::primitives::{Digest, Height};
 use quorate_verifier::proof::VerifyingKey;
 use serde_json::{Value, json};
@@ -49,7 +51,7 @@ pub(super) fn block(context: &Context, text: &str) -> Result<Block, Problem> {
 }
 
 /// The height that is meant, and how long an answer about it may be kept once it is final.
-fn height(context: &Context, text: &str) -> Result<(Height, Cache), Problem> {
+pub(super) fn height(context: &Context, text: &str) -> Result<(Height, Cache), Problem> {
     match block(context, text)? {
         Block::At(height) => Ok((height, Cache::Immutable)),
         Block::Latest => {
@@ -140,7 +142,7 @@ pub(super) fn before_start(first: Height) -> Problem {
         .with("first", first.get().to_string())
 }
 
-fn merge(body: &mut Value, more: Value) {
+pub(super) fn merge(body: &mut Value, more: Value) {
     if let (Value::Object(body), Value::Object(more)) = (body, more) {
         body.extend(more);
     }
@@ -259,14 +261,14 @@ pub(super) fn headers(context: &Arc<Context>, call: &Call) -> Result<Answer, Pro
     Ok(paged(Answer::json(&body, Cache::Immutable), next))
 }
 
-fn paged(answer: Answer, next: Option<String>) -> Answer {
+pub(super) fn paged(answer: Answer, next: Option<String>) -> Answer {
     match next {
         Some(next) => answer.header(header::LINK, format!("<{next}>; rel=\"next\"")),
         None => answer,
     }
 }
 
-fn document(text: &str) -> Value {
+pub(super) fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
@@ -315,8 +317,12 @@ pub(super) fn updates(context: &Arc<Context>, call: &Call) -> Result<Answer, Pro
     let mut found = Vec::new();
     let last = service.store().last_proved().map_err(store)?;
     while let Some(next) = next_update(context, trusted)? {
-        trusted = next.header.height;
-        found.push(document(&next.to_json()));
+        trusted = next.attestation.header.height;
+        // A client that only steps reads attestations; there is more to say where the keys change.
+        found.push(match &next.parameters {
+            None => document(&next.attestation.to_json()),
+            Some(_) => document(&next.to_json()),
+        });
         if found.len() as u64 == count {
             break;
         }
@@ -337,38 +343,39 @@ pub(super) fn updates(context: &Arc<Context>, call: &Call) -> Result<Answer, Pro
     Ok(paged(Answer::json(&body, Cache::Revalidate), next))
 }
 
-/// The highest proved header that the set trusted after `trusted` signs.
-pub(super) fn next_update(
-    context: &Context,
-    trusted: Height,
-) -> Result<Option<Attestation>, Problem> {
+/// The highest proved header that the set trusted after `trusted` signs, up to the first that names
+/// other parameters: those are taken under the keys from before, with their opening.
+pub(super) fn next_update(context: &Context, trusted: Height) -> Result<Option<Update>, Problem> {
     let service = &context.service;
-    let anchor = &service.policy().anchor.header;
-    let header = if trusted == anchor.height {
-        Some(anchor.clone())
-    } else {
-        service.store().header(trusted).map_err(store)?
-    };
+    let header = service.trusted_header(trusted).map_err(store)?;
     let Some(header) = header else {
         return Err(unknown(&format!("height {}", trusted.get())));
     };
-    let set = header.next_validators;
-    let Some(above) = trusted.next() else {
-        return Ok(None);
-    };
+    let accepted = service.accepted_keys(&header.parameters).map_err(store)?;
+    let mut above = trusted.next();
     let mut best = None;
-    let mut next = service.store().proved_from(above).map_err(store)?;
-    while let Some(proof) = next {
-        if proof.header.validators != set {
+    while let Some(from) = above {
+        let proof = service.store().proved_from(from).map_err(store)?;
+        let Some(proof) = proof.filter(|proof| proof.header.validators == header.next_validators)
+        else {
+            break;
+        };
+        if proof.header.parameters != header.parameters {
+            let is_accepted = |keys: &Vec<AcceptedKey>| keys.iter().any(|k| k.digest == proof.key);
+            let opened = service.opened_for(&proof.header, &header).map_err(store)?;
+            if accepted.as_ref().is_some_and(is_accepted) && opened.is_some() {
+                let parameters = opened;
+                return Ok(Some(Update {
+                    parameters,
+                    ..Update::step(proof)
+                }));
+            }
             break;
         }
-        let Some(above) = proof.header.height.next() else {
-            return Ok(Some(proof));
-        };
+        above = proof.header.height.next();
         best = Some(proof);
-        next = service.store().proved_from(above).map_err(store)?;
     }
-    Ok(best)
+    Ok(best.map(Update::step))
 }
 
 /// `GET /v1/keys/{digest}`: a light verifying key as a file.

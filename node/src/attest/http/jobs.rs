@@ -17,7 +17,7 @@ use warp::reply::Reply;
 use super::Context;
 use super::finality::store;
 use super::problem::Problem;
-use super::route::{Answer, Cache, Call, time};
+use super::route::{Answer, Cache, Call, Verb, entry, time};
 use crate::attest::service::AcceptError;
 use crate::attest::store::{Failure, Job, JobId, JobState, LeaseError, LeaseToken, Submitted};
 
@@ -189,6 +189,20 @@ pub(super) fn claim(context: &Arc<Context>, call: &Call) -> Result<Answer, Probl
         let nothing = Answer::new("application/json", "", Cache::Private);
         return Ok(nothing.status(StatusCode::NO_CONTENT));
     };
+    // Only a job that is handed out tells anything: it is an entry before it is.
+    if let Some(caller) = &call.caller {
+        let mut entry = entry(caller, Verb::Post, "/v1/worker/claim");
+        entry["height"] = lease.job.height.to_string().into();
+        if let Err(error) = context.service.record(&context.tokens, &entry) {
+            // Nothing was told; another may have the job at once.
+            context
+                .service
+                .release(&lease.token)
+                .map_err(lease_problem)?;
+            let what = "the access log cannot be written";
+            return Err(Problem::unavailable(what, &error));
+        }
+    }
     let body = json!({
         "type": "quorate/lease/v1",
         "lease": lease.token,

@@ -11,6 +11,7 @@ mod page;
 mod problem;
 mod route;
 mod server;
+mod settlements;
 mod table;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use metrics::Metrics;
 pub use openapi::document as openapi;
 pub use page::verify_html;
 pub use problem::{KINDS as PROBLEM_KINDS, Problem};
+pub(super) use route::time;
 pub use route::{
     Answer, BODY_MAX_BYTES, Cache, Call, Handler, Listener, Parameter, Route, Verb, router,
 };

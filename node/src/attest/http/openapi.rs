@@ -64,7 +64,7 @@ fn operation(route: &Route) -> Value {
     for parameter in route.query {
         parameters.push(json!({
             "name": parameter.name, "in": "query", "description": parameter.about,
-            "schema": {"type": "string", "pattern": "^(0|[1-9][0-9]*)$"},
+            "schema": {"type": "string", "pattern": parameter.pattern},
         }));
     }
     let mut responses = Map::new();

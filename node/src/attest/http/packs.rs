@@ -67,11 +67,11 @@ fn parts(context: &Context, from: u64, to: u64) -> Result<Parts, Problem> {
     let mut proofs = Vec::new();
     let mut trusted = service.policy().anchor.header.height;
     while let Some(next) = next_update(context, trusted)? {
-        trusted = next.header.height;
+        trusted = next.attestation.header.height;
         if trusted.get() >= proved {
             break;
         }
-        proofs.push(next);
+        proofs.push(next.attestation);
     }
     let proof = service.store().attestation(Height::new(proved));
     let proof = proof.map_err(store)?;

@@ -16,6 +16,7 @@ use warp::{Filter, Rejection};
 
 use super::Context;
 use super::problem::Problem;
+use crate::attest::access::ENTRY_TYPE;
 use crate::attest::service::now_ms;
 use crate::attest::tokens::{Role, TokenRecord};
 
@@ -59,6 +60,9 @@ pub enum Listener {
 
 /// Longest body of any request.
 pub const BODY_MAX_BYTES: usize = 64 << 10;
+const HOUR_MS: u64 = 3_600_000;
+/// Parameters that an entry of the access log tells.
+const QUERY_RECORDED_MAX: usize = 10;
 /// A body comes within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -237,6 +241,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// What it is, in words.
     pub about: &'static str,
+    /// What it looks like, a regular expression.
+    pub pattern: &'static str,
 }
 
 /// One route.
@@ -260,6 +266,8 @@ pub struct Route {
     pub statuses: &'static [u16],
     /// Whether it takes long enough to be kept from the threads that serve others.
     pub slow: bool,
+    /// Whether the access log is its own affair: asked often, with nothing told or done mostly.
+    pub quiet: bool,
     /// What it does.
     pub handler: Handler,
 }
@@ -423,9 +431,8 @@ where
         body,
         caller,
     };
-    // Workers read nothing for a person, and would fill the log.
     if let Some(caller) = &call.caller
-        && (route.listener == Listener::Public || route.method == Verb::Get)
+        && !route.quiet
     {
         record(context, caller, route, &call).await?;
     }
@@ -501,7 +508,26 @@ fn authorize(context: &Context, headers: &HeaderMap, needed: Role) -> Result<Tok
     Ok(record)
 }
 
-/// Every privileged read is an entry of the access log before it is answered.
+/// What the access log says of a call. Of workers' calls it says the hour: auditors learn who was
+/// told of signers, not how long proofs take.
+pub(super) fn entry(caller: &TokenRecord, method: Verb, path: &str) -> serde_json::Value {
+    let now = now_ms();
+    let at = match path.starts_with("/v1/worker/") {
+        true => now - now % HOUR_MS,
+        false => now,
+    };
+    json!({
+        "type": ENTRY_TYPE,
+        "at": time(at),
+        "token": caller.id,
+        "role": caller.role.word(),
+        "method": method.as_str(),
+        "path": path,
+    })
+}
+
+/// Every privileged read is an entry of the access log before it is answered, every act before it
+/// is carried out.
 async fn record(
     context: &Arc<Context>,
     caller: &TokenRecord,
@@ -515,25 +541,26 @@ async fn record(
             path.replace_range(start..=end, &short);
         }
     }
-    let entry = json!({
-        "type": "quorate/access-entry/v1",
-        "at": time(now_ms()),
-        "token": caller.id,
-        "role": caller.role.word(),
-        "method": route.method.as_str(),
-        "path": path,
-    });
+    let mut entry = entry(caller, route.method, &path);
+    if !call.query.is_empty() {
+        let short = |text: &String| text.chars().take(200).collect::<String>();
+        let query = call.query.iter().take(QUERY_RECORDED_MAX);
+        entry["query"] = query
+            .map(|(name, value)| (short(name), short(value)))
+            .collect();
+    }
     let failed = |error: &dyn std::fmt::Display| {
         Problem::unavailable("the access log cannot be written", error)
     };
-    let service = Arc::clone(&context.service);
-    let recorded = tokio::task::spawn_blocking(move || service.record(&entry)).await;
+    let keeper = Arc::clone(context);
+    let recorded =
+        tokio::task::spawn_blocking(move || keeper.service.record(&keeper.tokens, &entry)).await;
     let recorded = recorded.map_err(|error| failed(&error))?;
     recorded.map_err(|error| failed(&error))
 }
 
 /// A time as RFC 3339 writes it.
-pub(super) fn time(ms: u64) -> String {
+pub(in crate::attest) fn time(ms: u64) -> String {
     let time = quorate_verifier::primitives::TimeMs::new(ms);
     time.map_or_else(String::new, quorate_verifier::json::format_time)
 }

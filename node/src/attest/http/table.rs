@@ -1,21 +1,24 @@
 //! Every route of every listener.
 
 use super::route::{Listener, Parameter, Route, Verb};
-use super::{finality, jobs, logs, metrics, openapi, packs, page};
+use super::{finality, jobs, logs, metrics, openapi, packs, page, settlements};
 use crate::attest::tokens::Role;
 
 const JSON: &[&str] = &["application/json"];
 const BYTES: &[&str] = &["application/octet-stream"];
 const TEXT: &[&str] = &["text/plain; charset=utf-8"];
 const NOTHING: &[&str] = &[];
+const NUMBER: &str = "^(0|[1-9][0-9]*)$";
 const RANGE: &[Parameter] = &[
     Parameter {
         name: "from",
         about: "the first, or the earlier size",
+        pattern: NUMBER,
     },
     Parameter {
         name: "to",
         about: "the last, or the later size",
+        pattern: NUMBER,
     },
 ];
 
@@ -36,6 +39,7 @@ const fn get(
         answers,
         statuses,
         slow: false,
+        quiet: false,
         handler,
     }
 }
@@ -74,6 +78,14 @@ const fn role(route: Route, role: Role) -> Route {
 
 const fn on(route: Route, listener: Listener) -> Route {
     Route { listener, ..route }
+}
+
+/// What workers ask again and again.
+const fn quiet(route: Route) -> Route {
+    Route {
+        quiet: true,
+        ..route
+    }
 }
 
 const fn operator(route: Route) -> Route {
@@ -184,10 +196,12 @@ pub static ROUTES: &[Route] = &[
             Parameter {
                 name: "from",
                 about: "the trusted height",
+                pattern: NUMBER,
             },
             Parameter {
                 name: "count",
                 about: "how many, 1 to 100",
+                pattern: NUMBER,
             },
         ],
     ),
@@ -224,6 +238,60 @@ pub static ROUTES: &[Route] = &[
             jobs::job,
         ),
         Role::Auditor,
+    ),
+    role(
+        with(
+            get(
+                "/v1/settlements",
+                "Where a client's request stands: block and place",
+                JSON,
+                &[200],
+                settlements::settlements,
+            ),
+            &[
+                Parameter {
+                    name: "client",
+                    about: "the client's key, 64 hex digits",
+                    pattern: "^[0-9a-f]{64}$",
+                },
+                Parameter {
+                    name: "sequence",
+                    about: "the request's sequence",
+                    pattern: NUMBER,
+                },
+                Parameter {
+                    name: "from",
+                    about: "the first height that is looked at",
+                    pattern: NUMBER,
+                },
+                Parameter {
+                    name: "place",
+                    about: "the first place in that block",
+                    pattern: NUMBER,
+                },
+            ],
+        ),
+        Role::Regulator,
+    ),
+    role(
+        get(
+            "/v1/settlements/{block}/{place}",
+            "What became of one request: its outcome, both paths, and whether they are final",
+            JSON,
+            &[200, 404],
+            settlements::settlement,
+        ),
+        Role::Regulator,
+    ),
+    role(
+        get(
+            "/v1/settlements/{block}/{place}/binary",
+            "The paths of a request and its outcome as a file",
+            BYTES,
+            &[200, 404],
+            settlements::settlement_binary,
+        ),
+        Role::Regulator,
     ),
     get(
         "/log/finality/checkpoint",
@@ -328,20 +396,20 @@ pub static ROUTES: &[Route] = &[
         &[200, 404],
         jobs::events,
     )),
-    operator(post(
+    quiet(operator(post(
         "/v1/worker/claim",
         "Take the next job, with its block and set, which name the signers",
         JSON,
         &[200, 204],
         jobs::claim,
-    )),
-    operator(post(
+    ))),
+    quiet(operator(post(
         "/v1/worker/renew",
         "Go on with a job, and say in which phase it is",
         NOTHING,
         &[204, 409],
         jobs::renew,
-    )),
+    ))),
     operator(post(
         "/v1/worker/finish",
         "Hand a proof in; it is verified before it is kept",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use quorate_verifier::primitives::Digest;
 use quorate_verifier::tlog::{Checkpoint, LogError, NOTE_MAX_BYTES, NoteKey, check_consistency};
 
+use super::handover::KeyMemory;
 use super::reader::{LogReader, ReadError};
 use super::sign::CosignKey;
 use super::tree::Tree;
@@ -43,7 +44,7 @@ pub enum CosignError {
 #[derive(Debug)]
 pub struct Cosigner {
     dir: PathBuf,
-    log: NoteKey,
+    log: KeyMemory,
     key: CosignKey,
     last: Option<Checkpoint>,
     _lock: File,
@@ -56,6 +57,7 @@ impl Cosigner {
     /// [`CosignError::Store`], also when the memory is damaged or another log's.
     pub fn open(dir: &Path, log: NoteKey, key: CosignKey) -> Result<Self, CosignError> {
         let lock = disk::lock(dir).map_err(store(dir))?;
+        let log = KeyMemory::recall(dir, log).map_err(store(&dir.join("log-keys")))?;
         let path = dir.join("checkpoint");
         let text = disk::read_text(&path, NOTE_MAX_BYTES).map_err(store(&path))?;
         let last = text.map(|text| recall(&text, &log)).transpose();
@@ -75,6 +77,11 @@ impl Cosigner {
         self.last.as_ref()
     }
 
+    /// The key that the log has come to.
+    pub fn log_key(&self) -> &NoteKey {
+        self.log.current()
+    }
+
     /// The cosigner's public key.
     pub const fn public(&self) -> &NoteKey {
         self.key.public()
@@ -92,7 +99,7 @@ impl Cosigner {
         time: u64,
     ) -> Result<Checkpoint, CosignError> {
         checkpoint
-            .verify(&self.log)
+            .verify(self.log.current())
             .map_err(CosignError::Unsigned)?;
         let head = checkpoint.head();
         if let Some(last) = &self.last {
@@ -111,7 +118,8 @@ impl Cosigner {
         }
         // Others' lines are theirs to keep; the memory is what the log signed.
         let own = |s: &&quorate_verifier::tlog::NoteSignature| {
-            s.name == self.log.name() && s.id == self.log.id()
+            let key = self.log.current();
+            s.name == key.name() && s.id == key.id()
         };
         let lines: Vec<_> = checkpoint
             .signatures()
@@ -137,9 +145,10 @@ impl Cosigner {
     /// from one signed root to the other are one.
     pub fn follow(&mut self, log: &impl LogReader, time: u64) -> Result<Checkpoint, CosignError> {
         let checkpoint = log.checkpoint()?;
-        checkpoint
-            .verify(&self.log)
-            .map_err(CosignError::Unsigned)?;
+        let signer = self.log.signer(&checkpoint, log)?;
+        let signer = signer.map_err(CosignError::Unsigned)?;
+        let keys = self.log.path().to_path_buf();
+        self.log.remember(&signer).map_err(store(&keys))?;
         let size = checkpoint.head().size;
         let proof = match &self.last {
             Some(last) => Tree::new(log, size)
@@ -152,9 +161,9 @@ impl Cosigner {
     }
 }
 
-fn recall(text: &str, log: &NoteKey) -> Result<Checkpoint, LogError> {
+fn recall(text: &str, log: &KeyMemory) -> Result<Checkpoint, LogError> {
     let checkpoint: Checkpoint = text.parse()?;
-    checkpoint.verify(log)?;
+    log.verify(&checkpoint)?;
     Ok(checkpoint)
 }
 

@@ -7,6 +7,7 @@
 //! by its own operator with its own key.
 
 mod cosign;
+mod handover;
 mod monitor;
 mod reader;
 mod sign;
@@ -17,5 +18,6 @@ pub use cosign::{CosignError, Cosigner};
 pub use monitor::{Monitor, MonitorError, Seen};
 pub use reader::{DirReader, LogReader, ReadError, split_bundle};
 pub use sign::{CosignKey, LogSigner};
+pub(super) use store::parse_keys;
 pub use store::{KeyPeriod, Log, LogOpenError, LogStoreError, LogView};
 pub use tree::{TILE_WIDTH, TileSource, Tree, bundle_path, parse_tile_path, tile_path, tile_width};

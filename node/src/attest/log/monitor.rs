@@ -14,6 +14,7 @@ use quorate_verifier::primitives::Digest;
 use quorate_verifier::tlog::{Checkpoint, FinalityEntry, LogError, NoteKey};
 use serde::{Deserialize, Serialize};
 
+use super::handover::KeyMemory;
 use super::reader::{LogReader, ReadError};
 use super::tree::{TILE_WIDTH, tile_width};
 use crate::attest::disk::{self, Access};
@@ -74,7 +75,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Monitor {
     dir: PathBuf,
-    log: NoteKey,
+    log: KeyMemory,
     memory: Memory,
     _lock: File,
 }
@@ -98,6 +99,7 @@ impl Monitor {
     /// [`MonitorError::Store`], also when the memory is damaged or another log's.
     pub fn open(dir: &Path, log: NoteKey) -> Result<Self, MonitorError> {
         let lock = disk::lock(dir).map_err(store(dir))?;
+        let log = KeyMemory::recall(dir, log).map_err(store(&dir.join("log-keys")))?;
         let path = dir.join("memory.json");
         let bytes = disk::read(&path, 1 << 20).map_err(store(&path))?;
         let memory = match bytes {
@@ -113,6 +115,11 @@ impl Monitor {
         })
     }
 
+    /// The key that the log has come to.
+    pub fn key(&self) -> &NoteKey {
+        self.log.current()
+    }
+
     /// Entries that were read so far.
     pub const fn size(&self) -> u64 {
         self.memory.size
@@ -124,9 +131,8 @@ impl Monitor {
     /// [`MonitorError`]; a contradiction is kept as evidence, and the memory stays as it was.
     pub fn look(&mut self, log: &impl LogReader) -> Result<Seen, MonitorError> {
         let checkpoint = log.checkpoint()?;
-        checkpoint
-            .verify(&self.log)
-            .map_err(MonitorError::Unsigned)?;
+        let signer = self.log.signer(&checkpoint, log)?;
+        let signer = signer.map_err(MonitorError::Unsigned)?;
         let head = checkpoint.head();
         let (before, size) = (self.memory.size, head.size);
         if size < before {
@@ -163,6 +169,8 @@ impl Monitor {
         next.roots = subtrees.iter().map(|(_, root)| root.to_string()).collect();
         let path = self.dir.join("memory.json");
         let text = serde_json::to_vec_pretty(&next).map_err(io::Error::other);
+        let keys = self.log.path().to_path_buf();
+        self.log.remember(&signer).map_err(store(&keys))?;
         text.and_then(|text| disk::write(&path, &text, Access::Public))
             .map_err(store(&path))?;
         self.memory = next;
@@ -201,7 +209,7 @@ impl Monitor {
                 .map_err(ReadError::io("entries"))?;
             let known = usize::try_from(index % TILE_WIDTH).expect("below 256");
             for entry in entries.iter().skip(known) {
-                if let Some(chain) = self.log.name().strip_suffix("/finality") {
+                if let Some(chain) = self.log.current().name().strip_suffix("/finality") {
                     check_finality(chain, index, entry, &mut next.first_height)
                         .map_err(|rule| MonitorError::BadEntry { index, rule })?;
                 }
@@ -279,13 +287,13 @@ fn root(subtrees: &[(u64, Digest)]) -> Digest {
     }
 }
 
-fn recall(bytes: &[u8], log: &NoteKey) -> Result<Memory, String> {
+fn recall(bytes: &[u8], log: &KeyMemory) -> Result<Memory, String> {
     let memory: Memory = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let checkpoint: Checkpoint = memory
         .checkpoint
         .parse()
         .map_err(|e: LogError| e.to_string())?;
-    checkpoint.verify(log).map_err(|error| error.to_string())?;
+    log.verify(&checkpoint).map_err(|error| error.to_string())?;
     let count = usize::try_from(memory.size.count_ones()).map_err(|error| error.to_string())?;
     let is_digest = |text: &String| quorate_verifier::json::parse_hex::<32>(text).is_ok();
     if memory.size != checkpoint.head().size

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use quorate_verifier::primitives::Digest;
 use quorate_verifier::tlog::{Checkpoint, LogError, NOTE_MAX_BYTES};
 
+use super::store::{KEYS_MAX_BYTES, KeyPeriod, parse_keys};
 use super::tree::{TILE_WIDTH, TileSource, bundle_path, tile_path};
 use crate::attest::disk;
 
@@ -52,6 +53,12 @@ pub trait LogReader: TileSource {
     /// # Errors
     /// What reading says, and `InvalidData` when it holds another number.
     fn bundle(&self, index: u64, width: u64) -> io::Result<Vec<Vec<u8>>>;
+
+    /// Every key that ever signed, oldest first, nothing of it verified.
+    ///
+    /// # Errors
+    /// What reading says, and `InvalidData` for what is no list of keys.
+    fn keys(&self) -> io::Result<Vec<KeyPeriod>>;
 }
 
 /// A log in a directory, as its writer or a mirror keeps it.
@@ -141,6 +148,12 @@ impl LogReader for DirReader {
         let missing = || io::Error::new(io::ErrorKind::NotFound, bundle_path(index, width));
         let bytes = self.bundle_bytes(index, width)?.ok_or_else(missing)?;
         split_bundle(&bytes, width)
+    }
+
+    fn keys(&self) -> io::Result<Vec<KeyPeriod>> {
+        let path = self.dir.join("keys.json");
+        let bytes = disk::read(&path, KEYS_MAX_BYTES)?.unwrap_or_default();
+        parse_keys(&bytes).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))
     }
 }
 

@@ -92,6 +92,9 @@ pub enum LogStoreError {
     /// An entry above 65,535 bytes.
     #[error("an entry has at most 65535 bytes, not {0}")]
     TooLong(usize),
+    /// A key that has signed before.
+    #[error("this key has signed the log before: make another")]
+    UsedKey,
     /// A cosigned checkpoint that is none of ours, or bears no new cosignature.
     #[error(transparent)]
     Cosignature(#[from] LogError),
@@ -111,6 +114,10 @@ pub struct KeyPeriod {
     pub vkey: String,
     /// Number of entries when it began to sign, as a decimal string.
     pub from: String,
+    /// The checkpoint of that size, signed by the key before and by this one: the old key's word
+    /// for the new. The first key has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,6 +125,9 @@ pub struct KeyPeriod {
 struct KeyHistory {
     r#type: String,
     keys: Vec<KeyPeriod>,
+    /// Only at the address: whose signatures are passed on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cosigners: Vec<String>,
 }
 
 const KEYS_TYPE: &str = "quorate/log-keys/v1";
@@ -239,6 +249,7 @@ impl Log {
             None => vec![KeyPeriod {
                 vkey: signer.public().to_string(),
                 from: "0".into(),
+                handover: None,
             }],
         };
         let current = keys.last().map(|period| period.vkey.clone());
@@ -433,20 +444,38 @@ impl Log {
         Ok(())
     }
 
-    /// Hands the log over to another key, which signs from now on.
+    /// Whether a key has not signed this log so far.
     ///
     /// # Errors
-    /// [`LogStoreError`].
+    /// [`LogStoreError::UsedKey`].
+    pub fn check_unused(&self, signer: &LogSigner) -> Result<(), LogStoreError> {
+        let vkey = signer.public().to_string();
+        match self.keys.iter().any(|period| period.vkey == vkey) {
+            true => Err(LogStoreError::UsedKey),
+            false => Ok(()),
+        }
+    }
+
+    /// Hands the log over to another key, which signs from now on. The old key's last word is for
+    /// the new one, so that whoever watches with the old one can follow.
+    ///
+    /// # Errors
+    /// [`LogStoreError`]; a key that signed before does not sign again.
     pub fn hand_over(&mut self, signer: LogSigner) -> Result<(), LogStoreError> {
+        self.check_unused(&signer)?;
         let dir = self.view.reader.dir().to_path_buf();
         let mut keys = self.keys.clone();
+        let root = self.view.checkpoint().head().root;
+        let checkpoint = signer.sign(self.size, root);
+        let handover = self.signer.sign(self.size, root);
+        let by_new = checkpoint.signatures().iter().cloned();
+        let handover = by_new.fold(handover, Checkpoint::with_signature);
         keys.push(KeyPeriod {
             vkey: signer.public().to_string(),
             from: self.size.to_string(),
+            handover: Some(handover.to_string()),
         });
         write_keys(&dir, &keys)?;
-        let root = self.view.checkpoint().head().root;
-        let checkpoint = signer.sign(self.size, root);
         write_checkpoint(&self.memory, &checkpoint)?;
         write_checkpoint(&dir.join("checkpoint"), &checkpoint)?;
         (self.signer, self.keys) = (signer, keys);
@@ -583,12 +612,19 @@ fn write_checkpoint(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
 
 fn read_keys(dir: &Path) -> Result<Option<Vec<KeyPeriod>>, LogOpenError> {
     let path = dir.join("keys.json");
-    let Some(bytes) = disk::read(&path, NOTE_MAX_BYTES).map_err(at(&path))? else {
+    let Some(bytes) = disk::read(&path, KEYS_MAX_BYTES).map_err(at(&path))? else {
         return Ok(None);
     };
     let bad = |what: String| at(&path)(io::Error::new(io::ErrorKind::InvalidData, what));
-    let history: KeyHistory =
-        serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    parse_keys(&bytes).map(Some).map_err(bad)
+}
+
+/// Longest list of keys: some hundred changes.
+pub(in crate::attest) const KEYS_MAX_BYTES: usize = 1 << 20;
+
+/// The keys in a list of them, as a log's directory and its address give it.
+pub(in crate::attest) fn parse_keys(bytes: &[u8]) -> Result<Vec<KeyPeriod>, String> {
+    let history: KeyHistory = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let is_log = |period: &KeyPeriod| {
         period
             .vkey
@@ -596,15 +632,16 @@ fn read_keys(dir: &Path) -> Result<Option<Vec<KeyPeriod>>, LogOpenError> {
             .is_ok_and(|key| key.algorithm() == NoteAlgorithm::Log)
     };
     if history.r#type != KEYS_TYPE || history.keys.is_empty() || !history.keys.iter().all(is_log) {
-        return Err(bad("not a log's list of keys".into()));
+        return Err("not a log's list of keys".into());
     }
-    Ok(Some(history.keys))
+    Ok(history.keys)
 }
 
 fn write_keys(dir: &Path, keys: &[KeyPeriod]) -> io::Result<()> {
     let history = KeyHistory {
         r#type: KEYS_TYPE.into(),
         keys: keys.to_vec(),
+        cosigners: Vec::new(),
     };
     let text = serde_json::to_string_pretty(&history).map_err(io::Error::other)?;
     disk::write(&dir.join("keys.json"), text.as_bytes(), Access::Public)

@@ -1,16 +1,20 @@
 //! The store in one file, for one process: redb, whose commits are synced and survive a crash.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::certificate::SignedHeader;
 use quorate_verifier::encoding::Canonical;
+use quorate_verifier::genesis::Parameters;
 use quorate_verifier::header::Header;
 use quorate_verifier::primitives::{Digest, Height};
 use quorate_verifier::set::{SetCommitment, ValidatorSet};
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, WriteTransaction,
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, Value, WriteTransaction,
 };
 
 use super::job::{
@@ -18,6 +22,7 @@ use super::job::{
 };
 use super::{AddError, Counts, LeaseError, Store, StoreError, Submitted};
 use crate::attest::disk;
+use crate::shell::stream::Contents;
 
 type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type ByHeight = TableDefinition<'static, u64, &'static [u8]>;
@@ -34,6 +39,12 @@ const FORKS: ByHeight = TableDefinition::new("forks");
 const SETS: Bytes = TableDefinition::new("sets");
 /// Attestations, by height.
 const ATTESTATIONS: ByHeight = TableDefinition::new("attestations");
+/// Requests and outcomes, by height. Name clients and what they trade.
+const CONTENTS: ByHeight = TableDefinition::new("contents");
+/// Places of requests: client, sequence, height, place.
+const REQUESTS: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new("requests");
+/// Opened parameters, by digest.
+const PARAMETERS: Bytes = TableDefinition::new("parameters");
 /// Jobs as JSON, by id.
 const JOBS: Bytes = TableDefinition::new("jobs");
 /// Ids of jobs that are waiting or leased, by class and order.
@@ -53,7 +64,29 @@ const TURN: &str = "queue/turn";
 /// The embedded store.
 #[derive(Debug)]
 pub struct EmbeddedStore {
-    database: Database,
+    path: PathBuf,
+    /// Held for reading by whoever writes a transaction: another file takes its place in between
+    /// only.
+    database: RwLock<Database>,
+}
+
+/// A transaction that no other file takes the place of.
+struct Writing<'a> {
+    transaction: WriteTransaction,
+    _held: RwLockReadGuard<'a, Database>,
+}
+
+impl Deref for Writing<'_> {
+    type Target = WriteTransaction;
+    fn deref(&self) -> &WriteTransaction {
+        &self.transaction
+    }
+}
+
+impl Writing<'_> {
+    fn commit(self) -> Result<(), redb::CommitError> {
+        self.transaction.commit()
+    }
 }
 
 impl EmbeddedStore {
@@ -62,33 +95,85 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`], also when another process has it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            disk::write(path, &[], disk::Access::Private)
-                .map_err(|error| failed(redb::Error::Io(error)))?;
+        // What an interrupted deletion left has certificates too.
+        match std::fs::remove_file(fresh(path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.map_err(io)?,
         }
-        let database = Database::create(path).map_err(failed)?;
+        let database = create(path)?;
         let write = database.begin_write().map_err(failed)?;
-        for table in [BLOCKS, HEADERS, FORKS, ATTESTATIONS] {
+        for table in [BLOCKS, HEADERS, FORKS, ATTESTATIONS, CONTENTS] {
             write.open_table(table).map_err(failed)?;
         }
-        for table in [SETS, JOBS] {
+        for table in [SETS, JOBS, PARAMETERS] {
             write.open_table(table).map_err(failed)?;
         }
         for table in [HEIGHTS, LEASED, FAILED] {
             write.open_table(table).map_err(failed)?;
         }
+        write.open_table(REQUESTS).map_err(failed)?;
         write.open_table(OPEN).map_err(failed)?;
         write.open_table(VALUES).map_err(failed)?;
         write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self {
+            path: path.into(),
+            database: RwLock::new(database),
+        })
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Database> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> Result<ReadTransaction, StoreError> {
-        self.database.begin_read().map_err(failed)
+        self.held().begin_read().map_err(failed)
     }
 
-    fn write(&self) -> Result<WriteTransaction, StoreError> {
-        self.database.begin_write().map_err(failed)
+    fn write(&self) -> Result<Writing<'_>, StoreError> {
+        let held = self.held();
+        let transaction = held.begin_write().map_err(failed)?;
+        Ok(Writing {
+            transaction,
+            _held: held,
+        })
+    }
+
+    /// Copies what is kept into a new file, which takes the place of the old one: pages that were
+    /// freed keep their bytes, and files that were unlinked do not.
+    fn rewrite(&self) -> Result<(), StoreError> {
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let beside = fresh(&self.path);
+        let new = create(&beside)?;
+        let read = database.begin_read().map_err(failed)?;
+        let write = new.begin_write().map_err(failed)?;
+        for table in [BLOCKS, HEADERS, FORKS, ATTESTATIONS, CONTENTS] {
+            copy(&read, &write, table)?;
+        }
+        for table in [SETS, JOBS, PARAMETERS] {
+            copy(&read, &write, table)?;
+        }
+        for table in [HEIGHTS, LEASED, FAILED] {
+            copy(&read, &write, table)?;
+        }
+        copy(&read, &write, REQUESTS)?;
+        copy(&read, &write, OPEN)?;
+        copy(&read, &write, VALUES)?;
+        write.commit().map_err(failed)?;
+        drop(read);
+        std::fs::rename(&beside, &self.path).map_err(io)?;
+        disk::sync_directory_of(&self.path).map_err(io)?;
+        *database = new;
+        Ok(())
+    }
+
+    fn lowest(&self, table: ByHeight) -> Result<Option<Height>, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(table).map_err(failed)?;
+        let first = table.first().map_err(failed)?;
+        Ok(first.map(|(height, _)| Height::new(height.value())))
     }
 
     fn at<T: Canonical>(&self, table: ByHeight, height: Height) -> Result<Option<T>, StoreError> {
@@ -122,7 +207,7 @@ impl Store for EmbeddedStore {
         &self,
         block: &SignedHeader,
         set: &ValidatorSet,
-        key: Option<Digest>,
+        job: Option<(Digest, Class)>,
         now: u64,
     ) -> Result<bool, AddError> {
         let header = &block.header;
@@ -178,11 +263,10 @@ impl Store for EmbeddedStore {
                     .map_err(failed)?;
             }
         }
-        if let Some(key) = key {
-            let (class, order) = if header.next_validators == header.validators {
-                (Class::Head, height)
-            } else {
-                (Class::Request, count(&write, REQUEST)?)
+        if let Some((key, class)) = job {
+            let order = match class {
+                Class::Head => height,
+                Class::Request => count(&write, REQUEST)?,
             };
             let job = Job {
                 id: JobId::new(header, &key),
@@ -198,6 +282,92 @@ impl Store for EmbeddedStore {
         }
         write.commit().map_err(failed)?;
         Ok(true)
+    }
+
+    fn keep_contents(&self, height: Height, contents: &Contents) -> Result<(), StoreError> {
+        let write = self.write()?;
+        {
+            let mut table = write.open_table(CONTENTS).map_err(failed)?;
+            table
+                .insert(height.get(), contents.to_bytes().as_slice())
+                .map_err(failed)?;
+            let mut places = write.open_table(REQUESTS).map_err(failed)?;
+            for (place, request) in (0..).zip(&contents.payload.requests) {
+                let key = place_key(&request.client.0, request.sequence, height.get(), place);
+                places.insert(key.as_slice(), ()).map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
+    }
+
+    fn contents(&self, height: Height) -> Result<Option<Contents>, StoreError> {
+        self.at(CONTENTS, height)
+    }
+
+    fn requests(
+        &self,
+        client: &[u8; 32],
+        sequence: u64,
+        (height, place): (Height, u64),
+        limit: usize,
+    ) -> Result<Vec<(Height, u64)>, StoreError> {
+        let read = self.read()?;
+        let places = read.open_table(REQUESTS).map_err(failed)?;
+        let first = place_key(client, sequence, height.get(), place);
+        let last = place_key(client, sequence, u64::MAX, u64::MAX);
+        let range = places.range(first.as_slice()..=last.as_slice());
+        let mut found = Vec::new();
+        for entry in range.map_err(failed)?.take(limit) {
+            let (key, ()) = entry
+                .map(|(key, value)| (key, value.value()))
+                .map_err(failed)?;
+            let number = |at: usize| {
+                let bytes = key.value().get(at..at + 8).and_then(|b| b.try_into().ok());
+                bytes
+                    .map(u64::from_be_bytes)
+                    .ok_or_else(|| damaged("a request's place"))
+            };
+            found.push((Height::new(number(40)?), number(48)?));
+        }
+        Ok(found)
+    }
+
+    fn keep_parameters(&self, parameters: &Parameters) -> Result<(), StoreError> {
+        let write = self.write()?;
+        {
+            let mut table = write.open_table(PARAMETERS).map_err(failed)?;
+            let digest = parameters.digest();
+            table
+                .insert(
+                    digest.as_bytes().as_slice(),
+                    parameters.to_bytes().as_slice(),
+                )
+                .map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+
+    fn parameters(&self, digest: &Digest) -> Result<Option<Parameters>, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(PARAMETERS).map_err(failed)?;
+        let found = table.get(digest.as_bytes().as_slice()).map_err(failed)?;
+        found.map(|bytes| decode(bytes.value())).transpose()
+    }
+
+    fn first_certified(&self) -> Result<Option<Height>, StoreError> {
+        self.lowest(BLOCKS)
+    }
+
+    fn first_contents(&self) -> Result<Option<Height>, StoreError> {
+        self.lowest(CONTENTS)
+    }
+
+    fn forget(&self, certificates: Height, contents: Height) -> Result<(), StoreError> {
+        let write = self.write()?;
+        forget_certificates(&write, certificates.get())?;
+        forget_contents(&write, contents.get())?;
+        write.commit().map_err(failed)?;
+        self.rewrite()
     }
 
     fn tip(&self) -> Result<Option<Height>, StoreError> {
@@ -290,7 +460,11 @@ impl Store for EmbeddedStore {
             let found = headers.get(height.get()).map_err(failed)?;
             found.map(|bytes| decode(bytes.value())).transpose()?
         };
-        let Some(header) = header else {
+        // Without the certificate there is nothing to prove from.
+        let blocks = write.open_table(BLOCKS).map_err(failed)?;
+        let certified = blocks.get(height.get()).map_err(failed)?.is_some();
+        drop(blocks);
+        let Some(header) = header.filter(|_| certified) else {
             return Ok(Submitted::Unknown);
         };
         let id = JobId::new(&header, &key);
@@ -478,6 +652,81 @@ impl Store for EmbeddedStore {
     }
 }
 
+/// Where a new file is made.
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("redb.new")
+}
+
+/// Opens or creates a file for the owner alone.
+fn create(path: &Path) -> Result<Database, StoreError> {
+    if !path.exists() {
+        disk::write(path, &[], disk::Access::Private).map_err(io)?;
+    }
+    Database::create(path).map_err(failed)
+}
+
+fn copy<K: Key + 'static, V: Value + 'static>(
+    read: &ReadTransaction,
+    write: &WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<(), StoreError> {
+    let from = read.open_table(table).map_err(failed)?;
+    let mut to = write.open_table(table).map_err(failed)?;
+    for entry in from.iter().map_err(failed)? {
+        let (key, value) = entry.map_err(failed)?;
+        to.insert(key.value(), value.value()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Certificates below a height, the jobs that were about them, and the sets that signed nothing
+/// above.
+fn forget_certificates(write: &WriteTransaction, below: u64) -> Result<(), StoreError> {
+    let mut blocks = write.open_table(BLOCKS).map_err(failed)?;
+    blocks.retain_in(..below, |_, _| false).map_err(failed)?;
+    drop(blocks);
+    let mut gone = Vec::new();
+    {
+        let jobs = write.open_table(JOBS).map_err(failed)?;
+        for entry in jobs.iter().map_err(failed)? {
+            let job = parse_job(entry.map_err(failed)?.1.value())?;
+            if job.height < below {
+                gone.push(job);
+            }
+        }
+    }
+    for job in gone {
+        close_job(write, &job)?;
+        let id = job.id.0;
+        let mut jobs = write.open_table(JOBS).map_err(failed)?;
+        jobs.remove(id.as_bytes().as_slice()).map_err(failed)?;
+        let mut table = write.open_table(FAILED).map_err(failed)?;
+        table.remove(id.as_bytes().as_slice()).map_err(failed)?;
+    }
+    let mut signing = BTreeSet::new();
+    {
+        let headers = write.open_table(HEADERS).map_err(failed)?;
+        for entry in headers.range(below..).map_err(failed)? {
+            let header: Header = decode(entry.map_err(failed)?.1.value())?;
+            signing.insert(header.validators.to_bytes());
+        }
+    }
+    let mut sets = write.open_table(SETS).map_err(failed)?;
+    sets.retain(|name, _| signing.contains(name))
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn forget_contents(write: &WriteTransaction, below: u64) -> Result<(), StoreError> {
+    let mut contents = write.open_table(CONTENTS).map_err(failed)?;
+    contents.retain_in(..below, |_, _| false).map_err(failed)?;
+    let mut places = write.open_table(REQUESTS).map_err(failed)?;
+    let height = |key: &[u8]| key.get(40..48).and_then(|b| b.try_into().ok());
+    places
+        .retain(|key, ()| height(key).is_some_and(|bytes| u64::from_be_bytes(bytes) >= below))
+        .map_err(failed)
+}
+
 /// Ends the leases whose time is over, each a failed attempt.
 fn end_leases(write: &WriteTransaction, now: u64) -> Result<(), StoreError> {
     let mut ended = Vec::new();
@@ -574,6 +823,12 @@ fn cover_below(write: &WriteTransaction, height: u64, _now: u64) -> Result<(), S
     Ok(())
 }
 
+/// Big-endian, so that places are in order.
+fn place_key(client: &[u8; 32], sequence: u64, height: u64, place: u64) -> Vec<u8> {
+    let numbers = [sequence, height, place].map(u64::to_be_bytes);
+    [client.as_slice(), numbers.as_flattened()].concat()
+}
+
 fn highest_proved(write: &WriteTransaction) -> Result<Option<u64>, StoreError> {
     let table = write.open_table(ATTESTATIONS).map_err(failed)?;
     let last = table.last().map_err(failed)?;
@@ -660,6 +915,10 @@ fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, StoreError> {
 
 fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(what.into())
+}
+
+fn io(error: std::io::Error) -> StoreError {
+    failed(redb::Error::Io(error))
 }
 
 fn failed(error: impl Into<redb::Error>) -> StoreError {

@@ -9,9 +9,12 @@ mod job;
 
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::certificate::SignedHeader;
+use quorate_verifier::genesis::Parameters;
 use quorate_verifier::header::Header;
 use quorate_verifier::primitives::{Digest, Height};
 use quorate_verifier::set::{SetCommitment, ValidatorSet};
+
+use crate::shell::stream::Contents;
 
 pub use embedded::EmbeddedStore;
 pub use job::{
@@ -87,10 +90,8 @@ pub struct Counts {
 /// The service's memory.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Keeps a final block, whose certificate the caller has checked, and queues its proof under
-    /// the key of this digest (none: the block waits to be covered). Blocks come in order.
-    ///
-    /// A block that names another set for the next one is proved itself, whatever covers it: no
-    /// light client gets past a change of the set without the last header of the old one.
+    /// the key of this digest (none: the block waits to be covered). Blocks come in order. A
+    /// request is proved itself, whatever covers it.
     ///
     /// Answers whether it is new. A contradicting block is kept as the evidence of a fork.
     ///
@@ -100,9 +101,66 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         &self,
         block: &SignedHeader,
         set: &ValidatorSet,
-        key: Option<Digest>,
+        job: Option<(Digest, Class)>,
         now: u64,
     ) -> Result<bool, AddError>;
+
+    /// Keeps a block's requests and outcomes, which the caller has compared with its header.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn keep_contents(&self, height: Height, contents: &Contents) -> Result<(), StoreError>;
+
+    /// A block's requests and outcomes, where they were kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn contents(&self, height: Height) -> Result<Option<Contents>, StoreError>;
+
+    /// Where a client's request of this sequence stands, from a block and place on, in order, at
+    /// most `limit`. It is more than one if a request came again and was refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn requests(
+        &self,
+        client: &[u8; 32],
+        sequence: u64,
+        from: (Height, u64),
+        limit: usize,
+    ) -> Result<Vec<(Height, u64)>, StoreError>;
+
+    /// Keeps opened parameters under their digest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn keep_parameters(&self, parameters: &Parameters) -> Result<(), StoreError>;
+
+    /// The opened parameters of this digest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn parameters(&self, digest: &Digest) -> Result<Option<Parameters>, StoreError>;
+
+    /// The lowest height whose certificate is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn first_certified(&self) -> Result<Option<Height>, StoreError>;
+
+    /// The lowest height whose requests are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn first_contents(&self) -> Result<Option<Height>, StoreError>;
+
+    /// Forgets certificates below one height, with their jobs and the sets that only they need, and
+    /// requests and outcomes below another. Headers and attestations stay. What is forgotten is in
+    /// no file any more when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is gone from the tables, and perhaps not from the file, if the disk failed.
+    fn forget(&self, certificates: Height, contents: Height) -> Result<(), StoreError>;
 
     /// The last height.
     ///

@@ -57,6 +57,8 @@ pub(crate) fn setup(data: &Path) -> Setup {
         access_key: SigningKey::from_bytes(&[12; 32]),
         cosigners: Vec::new(),
         cosigned: Vec::new(),
+        parameters: Vec::new(),
+        retention: Default::default(),
     }
 }
 

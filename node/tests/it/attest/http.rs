@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use quorate_fixtures::frozen;
 use quorate_node::attest::http::{
-    BODY_MAX_BYTES, Context, HEADER_TIME, Listener, PROBLEM_KINDS, ROUTES, openapi, router, serve,
+    BODY_MAX_BYTES, CONNECTIONS_MAX, Context, HEADER_TIME, Listener, PROBLEM_KINDS, ROUTES,
+    openapi, router, serve,
 };
 use quorate_node::attest::tokens::Role;
 use quorate_verifier::attestation::Attestation;
@@ -148,6 +149,7 @@ fn concrete(path: &str) -> String {
         .replace("{index}", "0")
         .replace("{digest}", &"00".repeat(32))
         .replace("{id}", &"00".repeat(32))
+        .replace("{place}", "0")
         .replace("{path...}", "0/000.p/1")
         .replace("{path}", "0/000.p/1")
 }
@@ -447,7 +449,36 @@ async fn privileged_reads_are_entries_of_the_access_log() {
     ingest(&served.context.service, 1, 7);
     served.work().await;
     let log = served.context.service.access_log();
-    assert_eq!(log.size(), 0, "workers are no readers");
+    let entry = |index: u64| -> Value {
+        serde_json::from_slice(&log.entry(index).unwrap().unwrap()).unwrap()
+    };
+    // Tokens first, then what a worker was told and what it did; that it asked and went on, not.
+    let acts: Vec<_> = (0..log.size())
+        .map(|index| {
+            let entry = entry(index);
+            let what = if entry["act"].is_string() {
+                "act"
+            } else {
+                "path"
+            };
+            entry[what].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let done = ["/v1/worker/claim", "/v1/worker/finish", "/v1/worker/finish"];
+    assert_eq!(acts[..3], ["token-create"; 3]);
+    assert_eq!(acts[3..], done);
+    assert_eq!(entry(3)["height"], "7");
+    // To the hour: how long a proof took is not the auditor's.
+    let at = entry(3)["at"].as_str().unwrap().to_owned();
+    assert!(at.contains(":00:00"), "{at}");
+    let before = log.size();
+    let idle = json!({"worker": "w"});
+    let operator = Listener::Operator;
+    let reply = served
+        .ask("operator", operator, "POST", "/v1/worker/claim", &idle)
+        .await;
+    assert_eq!(reply.status(), 204);
+    assert_eq!(log.size(), before, "nothing was told");
     let body = json!({"height": "5"});
     let reply = served
         .ask("auditor", Listener::Public, "POST", "/v1/proofs", &body)
@@ -470,8 +501,12 @@ async fn privileged_reads_are_entries_of_the_access_log() {
         .ask("auditor", Listener::Public, "POST", "/v1/proofs", &body)
         .await;
     assert_eq!(reply.status(), 200, "proved already");
-    assert_eq!(log.size(), 4);
-    let entry: Value = serde_json::from_slice(&log.entry(1).unwrap().unwrap()).unwrap();
+    assert_eq!(
+        log.size(),
+        before + 7,
+        "four by readers, three by the worker"
+    );
+    let entry = entry(before + 1);
     assert_eq!(entry["role"], "regulator");
     assert_eq!(entry["path"], place.as_str());
     let token = &served.tokens["regulator"];
@@ -485,12 +520,13 @@ async fn privileged_reads_are_entries_of_the_access_log() {
             .contains(token.rsplit('_').next().unwrap())
     );
     // The log itself is read under the same rule, and proves its entries.
-    let path = "/log/access/proof/1";
+    let path = &format!("/log/access/proof/{}", before + 1);
+    let size = log.size();
     let reply = served
         .ask("auditor", Listener::Public, "GET", path, &json!({}))
         .await;
     let found: LogProof = std::str::from_utf8(reply.body()).unwrap().parse().unwrap();
-    assert_eq!(found.checkpoint.head().size, 5);
+    assert_eq!(found.checkpoint.head().size, size + 1);
     assert_eq!(reply.headers()["cache-control"], "no-store");
     for bad in [
         "",
@@ -518,7 +554,53 @@ async fn privileged_reads_are_entries_of_the_access_log() {
         &nothing,
     );
     assert_eq!(problem(&reply.await), "forbidden");
-    assert_eq!(log.size(), 5, "what was refused read nothing");
+    assert_eq!(log.size(), size + 1, "what was refused read nothing");
+    // A token that was revoked by a command leaves a trace though nobody uses it; each act once.
+    let revoked = entry["token"].as_str().unwrap();
+    served.context.tokens.revoke(revoked, 1).unwrap();
+    let (service, tokens) = (&served.context.service, &served.context.tokens);
+    assert_eq!(service.record_token_acts(tokens).unwrap(), 1);
+    assert_eq!(service.record_token_acts(tokens).unwrap(), 0);
+    let last: Value = serde_json::from_slice(&log.entry(size + 1).unwrap().unwrap()).unwrap();
+    assert_eq!(
+        (&last["act"], &last["token"]),
+        (&json!("token-revoke"), &json!(revoked))
+    );
+}
+
+/// The service is killed between noting which acts it writes down, writing them, and forgetting
+/// them.
+#[test]
+fn acts_on_tokens_are_written_down_once_whenever_the_power_goes() {
+    use quorate_node::attest::tokens::Tokens;
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = Tokens::at(dir.path());
+    let file = dir.path().join("tokens.json");
+    for name in ["a", "b"] {
+        tokens.create(Role::Auditor, name, 1, 1000).unwrap();
+    }
+    let before = std::fs::read(&file).unwrap();
+    let service = open(dir.path());
+    assert_eq!(service.record_token_acts(&tokens).unwrap(), 2);
+    drop(service);
+    // Killed before the acts were forgotten: they are in the log already.
+    std::fs::write(&file, &before).unwrap();
+    let tokens = Tokens::at(dir.path());
+    let service = open(dir.path());
+    assert_eq!(service.record_token_acts(&tokens).unwrap(), 0);
+    assert_eq!(service.access_log().size(), 2);
+    // Killed after the mark, before the log: the acts are still to be written.
+    tokens.create(Role::Auditor, "c", 1, 1000).unwrap();
+    let mark = json!({"logged": 2, "batch": 3, "size": 3}).to_string();
+    service
+        .store()
+        .set_value("access/token-acts", mark.as_bytes())
+        .unwrap();
+    drop(service);
+    let service = open(dir.path());
+    assert_eq!(service.record_token_acts(&tokens).unwrap(), 1);
+    assert_eq!(service.access_log().size(), 3);
+    assert_eq!(service.record_token_acts(&tokens).unwrap(), 0);
 }
 
 /// Every answer to the public, auditors and regulators is searched for what only operators know.
@@ -770,7 +852,7 @@ async fn connections_are_bounded_and_end() {
         .await
         .unwrap();
     let mut idle = Vec::new();
-    for _ in 0..500 {
+    for _ in 0..many_connections() {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     let started = Instant::now();
@@ -795,6 +877,49 @@ async fn connections_are_bounded_and_end() {
         Connection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let answer = ask(address, chunked).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    // A body that is too long: announced, and sent without a word of its length.
+    let announced = b"POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\
+        Connection: close\r\n\r\n";
+    let mut endless = b"POST /v1/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+        Connection: close\r\n\r\n"
+        .to_vec();
+    for _ in 0..BODY_MAX_BYTES / 1000 + 1 {
+        endless.extend_from_slice(b"3e8\r\n");
+        endless.extend_from_slice(&[b' '; 1000]);
+        endless.extend_from_slice(b"\r\n");
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(announced).await.unwrap();
+    for _ in 0..=BODY_MAX_BYTES / 1000 {
+        // The answer may come, and the connection end, before all is sent.
+        if stream.write_all(&[b' '; 1000]).await.is_err() {
+            break;
+        }
+    }
+    for mut stream in [stream, {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(&endless).await;
+        stream
+    }] {
+        let mut start = [0; 12];
+        let read = tokio::time::timeout(2 * HEADER_TIME, stream.read_exact(&mut start)).await;
+        if matches!(read, Ok(Ok(_))) {
+            assert_eq!(&start, b"HTTP/1.1 413");
+        } else {
+            assert!(read.is_ok(), "neither an answer nor an end");
+        }
+    }
+    // Tokens that are none, many of them: refused each time, and nothing is written down of them.
+    for number in 0..300 {
+        let bad = format!("qrt_{number:016x}_{}", "0".repeat(64));
+        let request = format!(
+            "GET /log/access/checkpoint HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bad}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let answer = ask(address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+    assert_eq!(served.context.service.access_log().size(), 0);
     let mut rest = Vec::new();
     let cut = tokio::time::timeout(2 * HEADER_TIME, slow.read_to_end(&mut rest)).await;
     cut.expect("the connection ends").ok();
@@ -804,10 +929,46 @@ async fn connections_are_bounded_and_end() {
         let read = tokio::time::timeout(2 * HEADER_TIME, one.read(&mut nothing)).await;
         assert!(read.is_ok(), "idle connections end");
     }
+    // More than there are places for: the last ones wait until idle ones have ended.
+    let mut crowd = Vec::new();
+    if many_connections() == IDLE {
+        for _ in 0..CONNECTIONS_MAX + 50 {
+            crowd.push(TcpStream::connect(address).await.unwrap());
+        }
+    }
+    let request = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = tokio::time::timeout(4 * HEADER_TIME, ask(address, request)).await;
+    assert!(answer.expect("its turn comes").starts_with("HTTP/1.1 200"));
+    drop(crowd);
     stop.send(()).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(8), server).await;
     ended.expect("shutting down has a deadline").unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+const IDLE: usize = 1000;
+
+/// A thousand, if this process may have the files: both ends of each connection are its own.
+fn many_connections() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = 2 * (CONNECTIONS_MAX as u64 + 50) + 200;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return IDLE;
+    }
+    let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = Rlimit {
+        current: Some(current),
+        ..limit
+    };
+    if current == needed && setrlimit(Resource::Nofile, raised).is_ok() {
+        return IDLE;
+    }
+    let few = usize::try_from(limit.current.unwrap_or(needed)).unwrap() / 4;
+    eprintln!(
+        "a thousand connections take {needed} open files, {limit:?} are allowed: {few} tried"
+    );
+    few.min(IDLE)
 }
 
 async fn ask(address: std::net::SocketAddr, request: &[u8]) -> String {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use quorate_node::attest::log::{
-    CosignError, CosignKey, Cosigner, DirReader, Log, LogOpenError, LogReader, LogSigner, Monitor,
-    MonitorError,
+    CosignError, CosignKey, Cosigner, DirReader, Log, LogOpenError, LogReader, LogSigner,
+    LogStoreError, Monitor, MonitorError,
 };
 use quorate_verifier::encoding::Canonical;
 use quorate_verifier::primitives::{ChainId, Digest, Height};
@@ -450,6 +450,96 @@ fn keys_change_by_an_act_of_their_own() {
     let log = Log::open(&place.log(), &place.memory(), signer(4)).unwrap();
     assert_eq!(log.size(), 8);
     log.view().checkpoint().verify(signer(4).public()).unwrap();
+}
+
+/// Whoever watches with the old key follows its word for the new one, and nobody else's.
+#[test]
+fn watchers_follow_a_hand_over_and_no_stranger() {
+    let place = Place::new();
+    let mut log = place.open().unwrap();
+    log.extend(&entries(0, 5, 7)).unwrap();
+    place.monitor().look(&place.reader()).unwrap();
+    place.cosigner().follow(&place.reader(), 1000).unwrap();
+    let before = files_of(&place.root);
+    assert!(matches!(
+        log.hand_over(signer(1)),
+        Err(LogStoreError::UsedKey)
+    ));
+    log.hand_over(signer(4)).unwrap();
+    log.hand_over(signer(5)).unwrap();
+    log.extend(&entries(5, 8, 7)).unwrap();
+    drop(log);
+    let mut monitor = place.monitor();
+    let seen = monitor.look(&place.reader()).unwrap();
+    assert_eq!((seen.before, seen.size), (5, 8));
+    assert_eq!(monitor.key(), signer(5).public());
+    let cosigned = place.cosigner().follow(&place.reader(), 1001).unwrap();
+    cosigned.verify(signer(5).public()).unwrap();
+    // The same command, with the old key, goes on; and so does one that names the new key.
+    drop(monitor);
+    assert_eq!(place.monitor().look(&place.reader()).unwrap().size, 8);
+    let new = Monitor::open(&place.root.join("monitor"), signer(5).public().clone());
+    assert_eq!(new.unwrap().look(&place.reader()).unwrap().size, 8);
+    let other = Monitor::open(&place.root.join("monitor"), signer(6).public().clone());
+    assert!(other.unwrap_err().to_string().contains("another key's log"));
+    // What the old key signs afterwards is not the log's any more.
+    let now = files_of(&place.root);
+    for (path, bytes) in &before {
+        if path.ends_with("log/checkpoint") {
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let error = place.monitor().look(&place.reader()).unwrap_err();
+    assert!(matches!(error, MonitorError::Unsigned(_)), "{error}");
+    restore(&place.root, &now);
+
+    // A list that a thief of nothing but the address wrote: another key, without the old one's word.
+    let list = place.log().join("keys.json");
+    let good = fs::read_to_string(&list).unwrap();
+    let mut keys: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let stranger = signer(6);
+    let mut lies = Vec::new();
+    keys["keys"][2]["vkey"] = stranger.public().to_string().into();
+    lies.push(keys.clone());
+    keys["keys"][2]["handover"] = serde_json::Value::Null;
+    lies.push(keys.clone());
+    keys["keys"][2]["handover"] = keys["keys"][1]["handover"].clone();
+    lies.push(keys);
+    for lie in lies {
+        restore(&place.root, &before);
+        fs::write(&list, lie.to_string()).unwrap();
+        let head = place.reader().checkpoint().unwrap().head().clone();
+        // Signed by the stranger, over the same tree.
+        let other = Place::new();
+        let mut theirs = Log::open(&other.log(), &other.memory(), signer(6)).unwrap();
+        theirs.extend(&entries(0, head.size, 7)).unwrap();
+        let forged = fs::read(other.log().join("checkpoint")).unwrap();
+        fs::write(place.log().join("checkpoint"), forged).unwrap();
+        let error = place.monitor().look(&place.reader()).unwrap_err();
+        assert!(matches!(error, MonitorError::Unsigned(_)), "{error}");
+        let error = place.cosigner().follow(&place.reader(), 1002).unwrap_err();
+        assert!(matches!(error, CosignError::Unsigned(_)), "{error}");
+    }
+}
+
+/// An operator with both keys who hands over and rewrites at once is caught as any other.
+#[test]
+fn a_hand_over_hides_no_rewriting() {
+    let place = Place::new();
+    place.open().unwrap().extend(&entries(0, 5, 7)).unwrap();
+    place.monitor().look(&place.reader()).unwrap();
+    place.cosigner().follow(&place.reader(), 1000).unwrap();
+    fs::remove_dir_all(place.log()).unwrap();
+    fs::remove_file(place.memory()).unwrap();
+    let mut log = place.open().unwrap();
+    log.extend(&entries(0, 5, 66)).unwrap();
+    log.hand_over(signer(4)).unwrap();
+    log.extend(&entries(5, 8, 7)).unwrap();
+    drop(log);
+    let error = place.monitor().look(&place.reader()).unwrap_err();
+    assert!(matches!(error, MonitorError::Rewritten { .. }), "{error}");
+    let error = place.cosigner().follow(&place.reader(), 1001).unwrap_err();
+    assert!(matches!(error, CosignError::Rewritten { .. }), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The settlement ledger.
 
-mod bench;
+pub(crate) mod bench;
 mod books;
 mod conservation;
 mod decoding;
