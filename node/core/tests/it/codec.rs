@@ -8,11 +8,13 @@ use std::rc::Rc;
 use bolero::check;
 use quorate_pbft::defect::Broken;
 use quorate_pbft::log::RecordLog;
-use quorate_pbft::message::Message;
+use quorate_pbft::message::{Message, Opening, Prepared};
 use quorate_pbft::record::Record;
 use quorate_pbft::sim::{LiarKind, Setup, Weather};
 use quorate_pbft::snapshot::Snapshot;
 use quorate_verifier::encoding::{Canonical, DecodeError};
+use quorate_verifier::primitives::{Digest, View};
+use quorate_verifier::signature::Signature;
 
 use crate::scenarios::world;
 
@@ -154,6 +156,38 @@ fn snapshots_hold_against_hostile_bytes() {
     let file = disk.read(name.unwrap()).unwrap();
     // The file ends in 32 bytes of check.
     fuzz::<Snapshot>(&[file[..file.len() - 32].to_vec()], 50_000);
+}
+
+/// Scenario 6: prepared certificates and openings that name a signer twice, or out of order, do not
+/// decode.
+#[test]
+fn signers_out_of_order_are_refused() {
+    let signature = Signature::from_bytes([7; 64]);
+    let prepared = |signers: &[u16]| Prepared {
+        view: View::FIRST,
+        block: Digest::ZERO,
+        votes: signers.iter().map(|signer| (*signer, signature)).collect(),
+    };
+    assert!(Prepared::from_bytes(&prepared(&[0, 1, 3]).to_bytes()).is_ok());
+    for signers in [[1, 1, 2], [0, 2, 1]] {
+        let error = Prepared::from_bytes(&prepared(&signers).to_bytes()).unwrap_err();
+        assert!(error.to_string().contains("strictly increase"), "{error}");
+    }
+    let openings =
+        messages()
+            .into_iter()
+            .filter_map(|bytes| match Message::from_bytes(&bytes).unwrap() {
+                Message::PrePrepare(proposal) => proposal.opening.clone(),
+                _ => None,
+            });
+    let opening = openings.last().expect("a view was opened");
+    assert!(Opening::from_bytes(&opening.to_bytes()).is_ok());
+    for (from, to) in [(0, 1), (1, 0)] {
+        let mut wrong = Opening::clone(&opening);
+        wrong.claims[to] = wrong.claims[from];
+        let error = Opening::from_bytes(&wrong.to_bytes()).unwrap_err();
+        assert!(error.to_string().contains("strictly increase"), "{error}");
+    }
 }
 
 /// Lengths are refused before anything is allocated or read for them.
