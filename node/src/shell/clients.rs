@@ -26,6 +26,8 @@ use super::transport;
 
 /// Requests of one link that wait for their outcome at once.
 pub const OUTSTANDING: usize = 512;
+/// Answers that are written at once.
+const ANSWERS_TOGETHER: usize = 64;
 /// Largest frame that a client may send.
 pub const QUESTION_BYTES_MAX: usize = 1 + REQUEST_OVERHEAD_BYTES + REQUEST_BYTES_MAX;
 /// Largest frame that a node answers with: an outcome is far smaller than a block.
@@ -217,16 +219,20 @@ pub(super) async fn serve(
     let (reply, mut replies) = mpsc::channel::<Reply>(4);
     let writer_room = room.clone();
     let writer = async move {
+        let mut answered = Vec::new();
         loop {
-            let reply = tokio::select! {
-                Some(answer) = answers.recv() => {
-                    writer_room.add_permits(1);
-                    Reply::Answer(answer)
+            let frames: Vec<_> = tokio::select! {
+                count = answers.recv_many(&mut answered, ANSWERS_TOGETHER) => {
+                    if count == 0 {
+                        return;
+                    }
+                    writer_room.add_permits(count);
+                    let replies = answered.drain(..).map(Reply::Answer);
+                    replies.map(|reply| reply.to_bytes()).collect()
                 }
-                Some(reply) = replies.recv() => reply,
-                else => return,
+                Some(reply) = replies.recv() => vec![reply.to_bytes()],
             };
-            match timeout(WRITE_TIME, frame::write(&mut writes, &reply.to_bytes())).await {
+            match timeout(WRITE_TIME, frame::write_all(&mut writes, &frames)).await {
                 Ok(Ok(())) => {}
                 _ => return,
             }

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes that are read at once; a frame's memory grows in such steps.
 const STEP_BYTES: usize = 64 << 10;
+/// Frames that leave as one write have at most so many bytes: what a TLS record holds.
+const TOGETHER_BYTES: usize = 16 << 10;
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +69,38 @@ pub async fn read(
 /// # Panics
 /// From 2^32 bytes on; every frame has a limit far below.
 pub async fn write(link: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(frame.len()).expect("frames are far smaller");
-    link.write_all(&length.to_le_bytes()).await?;
-    link.write_all(frame).await?;
+    write_all(link, &[frame]).await
+}
+
+/// Writes frames one after the other and flushes once: small ones leave together, as one write.
+///
+/// # Errors
+/// Whatever the link says.
+///
+/// # Panics
+/// From 2^32 bytes on; every frame has a limit far below.
+pub async fn write_all(
+    link: &mut (impl AsyncWrite + Unpin),
+    frames: &[impl AsRef<[u8]>],
+) -> io::Result<()> {
+    let mut together = Vec::new();
+    for frame in frames {
+        let frame = frame.as_ref();
+        let length = u32::try_from(frame.len()).expect("frames are far smaller");
+        together.extend_from_slice(&length.to_le_bytes());
+        if together.len() + frame.len() <= TOGETHER_BYTES {
+            together.extend_from_slice(frame);
+            continue;
+        }
+        link.write_all(&together).await?;
+        together.clear();
+        if frame.len() < TOGETHER_BYTES {
+            together.extend_from_slice(frame);
+        } else {
+            link.write_all(frame).await?;
+        }
+    }
+    link.write_all(&together).await?;
     link.flush().await
 }
 
@@ -107,6 +138,42 @@ mod tests {
             read_all(&[0xff; 4], 1 << 20),
             Err(FrameError::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn frames_that_leave_together_come_one_by_one() {
+        let sizes = [
+            0,
+            1,
+            600,
+            600,
+            TOGETHER_BYTES - 4,
+            TOGETHER_BYTES,
+            3,
+            90_000,
+            0,
+            20_000,
+        ];
+        let frames: Vec<_> = sizes
+            .iter()
+            .zip(0u8..)
+            .map(|(size, n)| vec![n; *size])
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime
+            .expect("a runtime without a driver")
+            .block_on(async {
+                let mut bytes = Vec::new();
+                write_all(&mut bytes, &frames)
+                    .await
+                    .expect("memory takes everything");
+                let framed: Vec<_> = frames.iter().flat_map(|frame| framed(frame)).collect();
+                assert_eq!(bytes, framed, "as if each had been written alone");
+                let mut rest = bytes.as_slice();
+                for frame in &frames {
+                    assert_eq!(&read(&mut rest, 1 << 20).await.expect("it is there"), frame);
+                }
+            });
     }
 
     #[test]

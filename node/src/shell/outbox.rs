@@ -81,6 +81,12 @@ struct Lanes {
     status: Option<Frame>,
 }
 
+impl Lanes {
+    fn pop(&mut self) -> Option<Frame> {
+        self.urgent.pop().or_else(|| self.bulk.pop())
+    }
+}
+
 /// Counters and state of one peer's links.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -151,15 +157,26 @@ impl Outbox {
     /// The next frame, urgent ones first.
     pub async fn next(&self) -> Frame {
         loop {
-            let frame = {
-                let mut lanes = self.lanes();
-                lanes.urgent.pop().or_else(|| lanes.bulk.pop())
-            };
-            match frame {
-                Some(frame) => return frame,
-                None => self.wake.notified().await,
+            if let Some(frame) = self.lanes().pop() {
+                return frame;
             }
+            self.wake.notified().await;
         }
+    }
+
+    /// The next frames, urgent ones first: all that wait, until they have so many bytes together.
+    pub async fn next_few(&self, bytes: usize) -> Vec<Frame> {
+        let first = self.next().await;
+        let mut length = first.len();
+        let mut few = vec![first];
+        let mut lanes = self.lanes();
+        while length < bytes
+            && let Some(frame) = lanes.pop()
+        {
+            length += frame.len();
+            few.push(frame);
+        }
+        few
     }
 
     /// Frames that wait.
@@ -186,7 +203,7 @@ mod tests {
     fn drain(outbox: &Outbox) -> Vec<u8> {
         let mut lanes = outbox.lanes();
         let mut taken = Vec::new();
-        while let Some(frame) = lanes.urgent.pop().or_else(|| lanes.bulk.pop()) {
+        while let Some(frame) = lanes.pop() {
             taken.push(frame[0]);
         }
         taken
@@ -206,6 +223,20 @@ mod tests {
             outbox.push(Lane::Urgent, frame(1, 1));
         }
         assert_eq!(outbox.waiting(), LANE_FRAMES);
+    }
+
+    #[tokio::test]
+    async fn frames_are_taken_together_up_to_a_number_of_bytes() {
+        let outbox = Outbox::default();
+        outbox.connect();
+        for first in 0..4 {
+            outbox.push(Lane::Bulk, frame(100, first));
+        }
+        outbox.push(Lane::Urgent, frame(1, 9));
+        let firsts = |few: Vec<Frame>| few.iter().map(|f| f[0]).collect::<Vec<_>>();
+        assert_eq!(firsts(outbox.next_few(150).await), [9, 0, 1]);
+        assert_eq!(firsts(outbox.next_few(1).await), [2], "at least one");
+        assert_eq!(firsts(outbox.next_few(1000).await), [3]);
     }
 
     #[test]

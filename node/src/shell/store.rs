@@ -1,6 +1,7 @@
 //! Final blocks with their certificates and outcomes, opened sets, and where each request was
 //! executed: redb, one durable transaction for everything that a step hands over.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,10 +17,13 @@ use sha2::{Digest as _, Sha256};
 
 /// Height to final block.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+/// Height to the certificate with its late votes, which takes the place of the block's own.
+const SEALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("seals");
 /// Height to the outcomes of its requests: each a `u32` length and so many bytes.
 const OUTCOMES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outcomes");
-/// Client and sequence, big-endian, to height and place in the block.
-const REQUESTS: TableDefinition<'_, [u8; 40], (u64, u32)> = TableDefinition::new("requests");
+/// Client and the last sequence, big-endian, that a block executed of it, to that block's height:
+/// a client's sequences in a block have no gaps, so one row stands for all of them.
+const REQUESTS: TableDefinition<'_, [u8; 40], u64> = TableDefinition::new("last requests");
 /// Commitment to opened set.
 const SETS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("sets");
 /// The last certified state: a start begins from it.
@@ -27,7 +31,7 @@ const SNAPSHOT: TableDefinition<'_, (), &[u8]> = TableDefinition::new("snapshot"
 /// What the file is of.
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 /// Memory that the database keeps for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -124,6 +128,7 @@ impl Store {
                 Some(_) => {}
             }
             write.open_table(BLOCKS)?;
+            write.open_table(SEALS)?;
             write.open_table(OUTCOMES)?;
             write.open_table(REQUESTS)?;
             write.open_table(SETS)?;
@@ -154,20 +159,13 @@ impl Store {
                         let mut table = write.open_table(OUTCOMES)?;
                         table.insert(height, join(outcomes).as_slice())?;
                         let mut table = write.open_table(REQUESTS)?;
-                        let requests = &block.block.payload().requests;
-                        for (index, request) in (0u32..).zip(requests) {
-                            let key = request_key(&request.client, request.sequence);
-                            table.insert(key, (height, index))?;
+                        for (client, sequence) in last_sequences(block) {
+                            table.insert(request_key(&client, sequence), height)?;
                         }
                     }
                     Entry::Seal(height, certificate) => {
-                        let stored = blocks.get(height.get())?.map(|v| v.value().to_vec());
-                        let Some(stored) = stored else { continue };
-                        let mut block = decode_block(*height, &stored)?;
-                        if block.certificate.block() == certificate.block() {
-                            block.certificate = certificate.clone();
-                            blocks.insert(height.get(), block.to_bytes().as_slice())?;
-                        }
+                        let mut table = write.open_table(SEALS)?;
+                        table.insert(height.get(), certificate.to_bytes().as_slice())?;
                     }
                     Entry::Set(set) => {
                         let key = set_key(&set.commitment());
@@ -216,11 +214,24 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn block(&self, height: Height) -> Result<Option<FinalBlock>, StoreError> {
-        let table = self.database.begin_read()?.open_table(BLOCKS)?;
-        let Some(bytes) = table.get(height.get())? else {
+        let read = self.database.begin_read()?;
+        let blocks = read.open_table(BLOCKS)?;
+        let Some(bytes) = blocks.get(height.get())? else {
             return Ok(None);
         };
-        decode_block(height, bytes.value()).map(Some)
+        let mut block = decode_block(height, bytes.value())?;
+        if let Some(bytes) = read.open_table(SEALS)?.get(height.get())? {
+            let sealed = CommitCertificate::from_bytes(bytes.value());
+            let sealed = sealed.map_err(|error| StoreError::Damaged {
+                what: format!("the certificate of height {}", height.get()),
+                error,
+            })?;
+            // One of another block says nothing of this one.
+            if sealed.block() == block.certificate.block() {
+                block.certificate = sealed;
+            }
+        }
+        Ok(Some(block))
     }
 
     /// Outcomes of one block.
@@ -245,27 +256,32 @@ impl Store {
         sequence: u64,
     ) -> Result<Option<Executed>, StoreError> {
         let table = self.database.begin_read()?.open_table(REQUESTS)?;
-        let Some(place) = table.get(request_key(client, sequence))? else {
+        let (from, to) = (request_key(client, sequence), request_key(client, u64::MAX));
+        let Some(height) = table.range(from..=to)?.next().transpose()? else {
             return Ok(None);
         };
-        let (height, index) = place.value();
-        let height = Height::new(height);
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let block = self.block(height)?;
-        let request = block.and_then(|b| b.block.payload().requests.get(at).cloned());
-        let outcome = self
-            .outcomes(height)?
-            .and_then(|list| list.into_iter().nth(at));
-        let (Some(request), Some(outcome)) = (request, outcome) else {
-            return Err(StoreError::Damaged {
-                what: format!("request {index} of height {}", height.get()),
-                error: DecodeError::rule("request", "the index names a stored one"),
-            });
+        let height = Height::new(height.1.value());
+        let damaged = |what: &str| StoreError::Damaged {
+            what: format!("the {what} of height {}", height.get()),
+            error: DecodeError::rule("request", "the index names a stored one"),
         };
+        let block = self.block(height)?.ok_or_else(|| damaged("block"))?;
+        let requests = block.block.payload().requests.iter();
+        let place = (0u32..)
+            .zip(requests)
+            .find(|(_, r)| (r.client, r.sequence) == (*client, sequence));
+        // Else a later one is the first that is known: stored blocks begin after this one.
+        let Some((index, request)) = place else {
+            return Ok(None);
+        };
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let outcomes = self.outcomes(height)?.unwrap_or_default();
+        let outcome = outcomes.into_iter().nth(at);
+        let outcome = outcome.ok_or_else(|| damaged("outcomes"))?;
         Ok(Some(Executed {
             height,
             index,
-            digest: request_digest(&request),
+            digest: request_digest(request),
             outcome,
         }))
     }
@@ -310,6 +326,16 @@ fn decode_set(bytes: &[u8]) -> Result<ValidatorSet, StoreError> {
     })
 }
 
+/// Each client of a block with its last sequence there.
+fn last_sequences(block: &FinalBlock) -> BTreeMap<ClientKey, u64> {
+    let mut last = BTreeMap::new();
+    for request in &block.block.payload().requests {
+        let sequence = last.entry(request.client).or_default();
+        *sequence = request.sequence.max(*sequence);
+    }
+    last
+}
+
 fn request_key(client: &ClientKey, sequence: u64) -> [u8; 40] {
     let mut key = [0; 40];
     key[..32].copy_from_slice(&client.0);
@@ -349,4 +375,118 @@ fn split(height: Height, bytes: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_pbft::block::Block;
+    use quorate_pbft::request::Payload;
+    use quorate_pbft::sim::keys::set_of;
+    use quorate_verifier::certificate::CommitVote;
+    use quorate_verifier::header::{HEADER_VERSION, Header};
+    use quorate_verifier::primitives::{ChainId, TimeMs, View};
+    use quorate_verifier::signature::Signature;
+
+    const CHAIN: Digest = Digest::from_bytes([3; 32]);
+
+    fn certificate(block: Digest, votes: u16) -> CommitCertificate {
+        let vote = |index| CommitVote {
+            index,
+            signature: Signature::from_bytes([7; 64]),
+        };
+        CommitCertificate::new(block, View::FIRST, (0..votes).map(vote).collect())
+            .expect("in order")
+    }
+
+    /// A block with these requests: client and sequence.
+    fn block(height: u64, requests: &[(u8, u64)]) -> Arc<FinalBlock> {
+        let request = |(client, sequence): &(u8, u64)| {
+            Arc::new(Request {
+                client: ClientKey([*client; 32]),
+                sequence: *sequence,
+                body: Vec::new(),
+                signature: Signature::from_bytes([1; 64]),
+            })
+        };
+        let payload = Payload {
+            salt: [0; 32],
+            requests: requests.iter().map(request).collect(),
+        };
+        let set = set_of(&[1, 1, 1, 1]).commitment();
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: ChainId::new("store-0123456789abcdef").expect("a chain id"),
+            height: Height::new(height),
+            time: TimeMs::new(height).expect("a time"),
+            parent: Digest::ZERO,
+            payload_root: payload.root(),
+            outcomes_root: Digest::ZERO,
+            state_root: Digest::ZERO,
+            parameters: Digest::ZERO,
+            validators: set,
+            next_validators: set,
+        };
+        let block = Block::new(header, payload).expect("its own payload");
+        let certificate = certificate(block.digest(), 3);
+        Arc::new(FinalBlock { block, certificate })
+    }
+
+    fn keep(store: &Store, block: &Arc<FinalBlock>) {
+        let count = block.block.payload().requests.len();
+        let outcomes = (0..count).map(|n| vec![u8::try_from(n).expect("few")]);
+        let entries = [
+            Entry::Block(block.clone()),
+            Entry::Outcomes(block.clone(), outcomes.collect()),
+        ];
+        store.keep(&entries).expect("a good disk");
+    }
+
+    #[test]
+    fn every_executed_request_is_found_and_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("b"), &CHAIN).expect("a new file");
+        // The stored blocks begin after the first two of client 1.
+        keep(&store, &block(7, &[(1, 3), (2, 1), (1, 4)]));
+        keep(&store, &block(8, &[(2, 2), (1, 5), (2, 3)]));
+        let found = |client: u8, sequence| {
+            let executed = store.executed(&ClientKey([client; 32]), sequence);
+            executed
+                .expect("a good store")
+                .map(|e| (e.height.get(), e.index, e.outcome))
+        };
+        assert_eq!(found(1, 3), Some((7, 0, vec![0])));
+        assert_eq!(found(1, 4), Some((7, 2, vec![2])));
+        assert_eq!(found(1, 5), Some((8, 1, vec![1])));
+        assert_eq!(found(2, 1), Some((7, 1, vec![1])));
+        assert_eq!(found(2, 3), Some((8, 2, vec![2])));
+        let none = [(1, 1), (1, 2), (1, 6), (2, 4), (0, 1), (3, 1)];
+        for (client, sequence) in none {
+            assert_eq!(found(client, sequence), None, "{client} {sequence}");
+        }
+    }
+
+    #[test]
+    fn late_votes_are_read_with_their_block() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("b"), &CHAIN).expect("a new file");
+        let (first, second) = (block(7, &[(1, 1)]), block(8, &[]));
+        keep(&store, &first);
+        keep(&store, &second);
+        let votes = |height| {
+            let block = store.block(Height::new(height)).expect("a good store");
+            block.expect("it was kept").certificate.votes().len()
+        };
+        let sealed = certificate(first.block.digest(), 4);
+        let stray = certificate(first.block.digest(), 4);
+        let seals = [
+            Entry::Seal(Height::new(7), sealed),
+            Entry::Seal(Height::new(8), stray),
+        ];
+        store.keep(&seals).expect("a good disk");
+        assert_eq!(votes(7), 4);
+        assert_eq!(votes(8), 3, "a certificate of another block is not taken");
+        let unchanged = store.block(Height::new(7)).expect("a good store");
+        assert_eq!(unchanged.map(|b| b.block), Some(first.block.clone()));
+    }
 }

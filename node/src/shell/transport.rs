@@ -44,6 +44,9 @@ const NOTICE_TIME: Duration = Duration::from_secs(1);
 /// A peer that sent what no correct one sends is not let in again for this long.
 pub const BAN_TIME: Duration = Duration::from_secs(10);
 
+/// Frames that wait are sent together until they have so many bytes.
+const TOGETHER_BYTES: usize = 64 << 10;
+
 /// What of one peer may wait for the core at once, in bytes; a small message counts for
 /// [`MESSAGE_COST`], so that there are at most 256 of them.
 const INBOX_BYTES: usize = 16 << 20;
@@ -353,10 +356,11 @@ async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> End 
             send_frame(&mut writes, &greeting).await?;
         }
         loop {
-            match timeout(PING_TIME, outbox.next()).await {
-                Ok(frame) => {
-                    send_frame(&mut writes, &frame).await?;
-                    outbox.sent.fetch_add(1, Ordering::Relaxed);
+            match timeout(PING_TIME, outbox.next_few(TOGETHER_BYTES)).await {
+                Ok(frames) => {
+                    send_together(&mut writes, &frames).await?;
+                    let count = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+                    outbox.sent.fetch_add(count, Ordering::Relaxed);
                 }
                 Err(_) => send_frame(&mut writes, &[]).await?,
             }
@@ -398,7 +402,14 @@ async fn send_frames(outbox: &Outbox, link: impl AsyncRead + AsyncWrite) -> End 
 }
 
 async fn send_frame(link: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> Result<(), String> {
-    match timeout(FRAME_TIME, frame::write(link, frame)).await {
+    send_together(link, &[frame]).await
+}
+
+async fn send_together(
+    link: &mut (impl AsyncWrite + Unpin),
+    frames: &[impl AsRef<[u8]>],
+) -> Result<(), String> {
+    match timeout(FRAME_TIME, frame::write_all(link, frames)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer takes nothing".into()),
