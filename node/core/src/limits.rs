@@ -48,6 +48,9 @@ pub const CHUNK_AGAIN_MS: u64 = 500;
 pub const CHUNK_TRIES: u32 = 3;
 /// Whose snapshot was none, or never came, is not asked for another one so soon, in ms.
 pub const SNAPSHOT_PENALTY_MS: u64 = 10_000;
+/// A prepare that comes so soon after its height has ended is late, and no sign of a peer that is
+/// behind, in ms.
+pub const LATE_MS: u64 = 50;
 /// The same peer is not served from the same height again sooner, in ms.
 pub const SERVE_AGAIN_MS: u64 = 50;
 /// The same peer is not served at all sooner, in ms.

@@ -18,7 +18,7 @@ use crate::block::{Block, FinalBlock};
 use crate::chain::Refusal;
 use crate::defect::{Build, Defect};
 use crate::evidence::DoubleVote;
-use crate::limits::{CLOCK_DRIFT_MS, UNSEEN_COMMITS, VIEWS_AHEAD, VIEWS_BEHIND};
+use crate::limits::{CLOCK_DRIFT_MS, LATE_MS, UNSEEN_COMMITS, VIEWS_AHEAD, VIEWS_BEHIND};
 use crate::message::{Message, Opening, PrePrepare, Prepared, Vote};
 use crate::quorum::{Tally, is_quorum};
 use crate::record::Record;
@@ -682,6 +682,12 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             let same_slot = (closing.height, closing.view) == (vote.height, vote.view);
             if same_slot && vote.step == Step::Commit && !self.build.lacks(Defect::LateDropped) {
                 return self.add_late_vote(from, vote);
+            }
+            // The commits that ended the height are on their way to whoever still prepares.
+            let ended = self.now.tick.since(self.round.entered);
+            let late = closing.height == vote.height && vote.step == Step::Prepare;
+            if late && ended < LATE_MS {
+                return;
             }
         }
         self.serve(from, vote.height);

@@ -67,11 +67,11 @@ fn traces_are_the_same_everywhere() {
     assert_eq!(
         traces,
         [
-            "545d93327921fbb3f3abf735b4c10130",
-            "1f34a6c88e25c904b47588f7e7b1abbc",
-            "f4b2f39de374b40f991c1d5a1d983cad",
-            "22be7e4ab85f1067d997fc74f0aa8f0f",
-            "29e54b4e8e2fdf8cb0635bf6f7d96cef",
+            "f31c0aff6c3c0f763a83c951293f5b53",
+            "28fd638b2a9c97cd02ab529911329f6f",
+            "54f9e8d129a7c93db21472276b59acfb",
+            "8c3f6ff5a865eae61205a50e0fe157c9",
+            "78db4d200bbc54734856aae00821a401",
         ]
     );
 }
