@@ -173,14 +173,14 @@ fn signers_out_of_order_are_refused() {
         let error = Prepared::from_bytes(&prepared(&signers).to_bytes()).unwrap_err();
         assert!(error.to_string().contains("strictly increase"), "{error}");
     }
-    let openings =
+    let mut openings =
         messages()
             .into_iter()
             .filter_map(|bytes| match Message::from_bytes(&bytes).unwrap() {
                 Message::PrePrepare(proposal) => proposal.opening.clone(),
                 _ => None,
             });
-    let opening = openings.last().expect("a view was opened");
+    let opening = openings.next().expect("a view was opened");
     assert!(Opening::from_bytes(&opening.to_bytes()).is_ok());
     for (from, to) in [(0, 1), (1, 0)] {
         let mut wrong = Opening::clone(&opening);
