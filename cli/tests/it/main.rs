@@ -5,6 +5,7 @@
     reason = "a test that cannot read its own files should stop"
 )]
 
+mod approve;
 mod certificate;
 mod contract;
 mod docs;
