@@ -66,7 +66,7 @@ pub(super) fn page(context: &Arc<Context>, call: &Call) -> Result<Answer, Proble
         checks(context, shown, &mut out)?;
     }
     timeline::write(context, &mut out)?;
-    health::write(context, &mut out)?;
+    health::write(context, &mut out);
     about(&mut out);
     out.push_str("</main>\n</html>\n");
     let answer = Answer::new("text/html; charset=utf-8", out, Cache::Revalidate)
@@ -243,8 +243,11 @@ fn checks(context: &Context, height: Height, out: &mut String) -> Result<(), Pro
         ),
         (
             "Set",
-            "Each header names the next set, from the anchor that this service started with."
-                .into(),
+            format!(
+                "Each header names the next set, from the anchor <code>{}</code> that this service \
+                 started with.",
+                service.policy().anchor.digest()
+            ),
             "That the anchor is right: compare its digest with one that you have from elsewhere.",
         ),
         (

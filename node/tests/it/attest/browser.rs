@@ -474,6 +474,15 @@ fn verify_html_judges_packs_from_a_file() {
     let verdict = browser.wait_for_text("#verdict", done);
     assert!(verdict.contains("FINAL: heights 8 to 10 of"), "{verdict}");
     let anchor = browser.text("#anchor");
+    // As `quorate inspect` reads it out.
+    let digest = policy.anchor.digest();
+    let first = u16::from_be_bytes([digest.as_bytes()[0], digest.as_bytes()[1]]);
+    let last = u16::from_be_bytes([digest.as_bytes()[18], digest.as_bytes()[19]]);
+    assert!(
+        anchor.starts_with(&format!("{first:05} "))
+            && anchor.contains(&format!(" {last:05}, digest ")),
+        "{anchor}"
+    );
     assert!(
         anchor.contains(&policy.anchor.digest().to_string()),
         "{anchor}"

@@ -5,19 +5,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ed25519_dalek::Signer;
 use quorate_fixtures::frozen;
 use quorate_node::attest::http::{
     BODY_MAX_BYTES, CONNECTIONS_MAX, Context, HEADER_TIME, Listener, PROBLEM_KINDS, ROUTES,
     openapi, router, serve,
 };
+use quorate_node::attest::service::{Service, Setup};
 use quorate_node::attest::tokens::Role;
 use quorate_verifier::attestation::Attestation;
 use quorate_verifier::encoding::Canonical;
 use quorate_verifier::file::FileType;
 use quorate_verifier::light_client::{ClientState, Options, Update};
 use quorate_verifier::primitives::Height;
-use quorate_verifier::tlog::{FinalityEntry, LogProof, NoteKey};
-use quorate_verifier::trust::Cosigners;
+use quorate_verifier::tlog::{FinalityEntry, LogProof, NoteAlgorithm, NoteKey, NoteSignature};
+use quorate_verifier::trust::{Cosigners, LogKey};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -833,6 +835,46 @@ async fn the_page_answers_in_a_sentence_without_script() {
         text.contains("class=\"conflict\">NO: it contradicts what this service remembers"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn the_page_tells_who_cosigned() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |seed| ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+    let named = |name: &str, seed| {
+        let key = LogKey(key(seed).verifying_key().to_bytes());
+        NoteKey::new(name, NoteAlgorithm::Cosigner, key).unwrap()
+    };
+    let setup = Setup {
+        cosigners: vec![named("c.example", 51), named("d.example", 52)],
+        ..super::chain::setup(dir.path())
+    };
+    let service = Arc::new(Service::open(setup).unwrap());
+    ingest(&service, 1, 3);
+    let lease = service.claim("w", 60_000).unwrap().unwrap();
+    service.accept(&lease.token, &proof(3)).unwrap();
+    let checkpoint = service.finality_log().checkpoint();
+    let time = 1_767_225_700_u64;
+    let signature = key(51).sign(&checkpoint.head().cosigned(time));
+    let line = NoteSignature {
+        name: "c.example".into(),
+        id: named("c.example", 51).id(),
+        bytes: [time.to_be_bytes().as_slice(), &signature.to_bytes()].concat(),
+    };
+    service
+        .add_cosigned(&(*checkpoint).clone().with_signature(line))
+        .unwrap();
+    let context = Arc::new(Context::new(service, 60_000));
+    let public = router(&context, ROUTES, Listener::Public);
+    let reply = warp::test::request().path("/").reply(&public).await;
+    let text = std::str::from_utf8(reply.body()).unwrap();
+    for words in [
+        "<li><code>c.example</code> signed 3 entries at 2026-01-01T00:01:40Z, by its own clock",
+        "<li><code>d.example</code> has not signed the newest cosigned checkpoint",
+        "the last cosigned checkpoint (3 entries), when this page was made.",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
 }
 
 /// The accept loop, over real sockets.

@@ -397,6 +397,53 @@ pub(crate) fn of_strangers() -> Vec<(&'static str, Vec<u8>, Policy, &'static str
     ]
 }
 
+/// Heights 6 to 8 in a log that somebody cosigned, and who.
+fn with_a_cosigner() -> (Vec<u8>, LogKey) {
+    let headers: Vec<Header> = (6..=8).map(|height| proof(height).header).collect();
+    let key = frozen::read(&frozen::dir().join("key.vk"));
+    let ours = setup(Path::new("unused")).finality_key;
+    let cosigner = SigningKey::from_bytes(&[51; 32]);
+    let parts = strangers::parts(&headers, vec![proof(8)], key, &ours);
+    let pack = strangers::cosigned(parts, "cosigner.example", &cosigner);
+    (pack, LogKey(cosigner.verifying_key().to_bytes()))
+}
+
+#[test]
+fn cosigners_are_counted_and_their_signatures_checked() {
+    let (pack, cosigner) = with_a_cosigner();
+    let demand = |threshold: u16, keys: Vec<LogKey>| Policy {
+        cosigners: Cosigners::new(threshold, keys).unwrap(),
+        ..demanding()
+    };
+    let one = demand(1, vec![cosigner]);
+    assert_eq!(judged(&pack, &one).refusal, None);
+    let mut both = vec![cosigner, LogKey([7; 32])];
+    both.sort();
+    assert_eq!(judged(&pack, &demand(1, both.clone())).refusal, None);
+    let judgement = judged(&pack, &demand(2, both));
+    let (check, class, what) = refused(&judgement);
+    assert_eq!((check, class), ("log", Verdict::PolicyFailed));
+    assert!(
+        what.contains("1 of the policy's cosigners signed, 2 are needed"),
+        "{what}"
+    );
+    // Each byte of a way into the log counts, the cosigner's signature among them.
+    let of = |patch: &&Patch| patch.name.starts_with("log/");
+    let ways: Vec<_> = resealed(&pack)
+        .iter()
+        .filter(of)
+        .step_by(3)
+        .cloned()
+        .collect();
+    let counts = in_threads(&ways, |patch| {
+        let judgement = judged(&patch.apply(&pack), &one);
+        let (check, _, what) = refused(&judgement);
+        assert!(what.contains(&patch.name), "{patch:?}: {what}");
+        check
+    });
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["log"]);
+}
+
 #[test]
 fn what_a_stranger_made_consistent_is_refused() {
     let ours = demanding();
@@ -619,7 +666,27 @@ impl Cases {
             change(&mut policy);
             policy
         };
+        let (pack, cosigner) = with_a_cosigner();
+        cases.files.insert("cosigned.tar".into(), pack.clone());
+        let demand = |threshold, keys: Vec<LogKey>| {
+            other(&|p| p.cosigners = Cosigners::new(threshold, keys.clone()).unwrap())
+        };
         let stranger = LogKey([7; 32]);
+        let mut both = vec![cosigner, stranger];
+        both.sort();
+        for policy in [
+            demand(1, vec![cosigner]),
+            demand(1, both.clone()),
+            demand(2, both),
+            demand(0, Vec::new()),
+        ] {
+            cases.add("cosigned.tar", &policy, &[]);
+        }
+        let one = demand(1, vec![cosigner]);
+        let of = |patch: &&Patch| patch.name.starts_with("log/");
+        for patch in resealed(&pack).iter().filter(of).step_by(97) {
+            cases.add("cosigned.tar", &one, &patch.bytes);
+        }
         for policy in [
             other(&|p| p.log_key = Some(stranger)),
             other(&|p| p.cosigners = Cosigners::new(1, vec![stranger]).unwrap()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use ark_bn254::{Fr, G1Projective, G2Projective};
 use ark_ec::{CurveGroup, PrimeGroup};
 use ark_ff::Field;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use quorate_fixtures::Network;
 use quorate_node::attest::log::{Log, LogSigner};
 use quorate_node::attest::pack::Parts;
@@ -18,7 +18,9 @@ use quorate_verifier::primitives::{CircuitSize, Digest, View};
 use quorate_verifier::proof::{Challenges, CircuitId, Origin, Proof, VerifyingKey};
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::statement::Statement;
-use quorate_verifier::tlog::{FinalityEntry, finality_origin};
+use quorate_verifier::tlog::{
+    FinalityEntry, NoteAlgorithm, NoteKey, NoteSignature, finality_origin,
+};
 use quorate_verifier::trust::{Cosigners, LogKey, Policy, TrustAnchor};
 
 /// Logarithms of alpha, beta, gamma, delta and sigma.
@@ -99,8 +101,34 @@ pub(crate) fn pack(
     key: VerifyingKey,
     log: &SigningKey,
 ) -> Vec<u8> {
+    parts(headers, proofs, key, log).archive().unwrap()
+}
+
+/// The same with the signature of a cosigner under each checkpoint, who signs whatever he is given.
+pub(crate) fn cosigned(mut parts: Parts, name: &str, cosigner: &SigningKey) -> Vec<u8> {
+    let public = LogKey(cosigner.verifying_key().to_bytes());
+    let public = NoteKey::new(name, NoteAlgorithm::Cosigner, public).unwrap();
+    let time = 1_767_225_700_u64;
+    for way in &mut parts.log {
+        let signature = cosigner.sign(&way.checkpoint.head().cosigned(time));
+        let line = NoteSignature {
+            name: name.into(),
+            id: public.id(),
+            bytes: [time.to_be_bytes().as_slice(), &signature.to_bytes()].concat(),
+        };
+        way.checkpoint = way.checkpoint.clone().with_signature(line);
+    }
+    parts.archive().unwrap()
+}
+
+pub(crate) fn parts(
+    headers: &[Header],
+    proofs: Vec<Attestation>,
+    key: VerifyingKey,
+    log: &SigningKey,
+) -> Parts {
     let dir = tempfile::tempdir().unwrap();
-    let parts = Parts {
+    Parts {
         chain: headers[0].chain_id.clone(),
         from: headers[0].height.get(),
         to: headers.last().unwrap().height.get(),
@@ -108,8 +136,7 @@ pub(crate) fn pack(
         proofs,
         keys: vec![key],
         log: logged(dir.path(), headers, log),
-    };
-    parts.archive().unwrap()
+    }
 }
 
 /// The policy by which a stranger's pack holds.

@@ -9,16 +9,11 @@ use quorate_verifier::primitives::TimeMs;
 use quorate_verifier::tlog::{Checkpoint, TreeHead, check_consistency};
 
 use super::super::Context;
-use super::super::problem::Problem;
 use super::escape;
 use crate::attest::log::{LogReader, LogView, Tree};
 
-fn failed(error: std::io::Error) -> Problem {
-    Problem::unavailable("the log cannot be read", &error)
-}
-
 /// The section of the page.
-pub(super) fn write(context: &Context, out: &mut String) -> Result<(), Problem> {
+pub(super) fn write(context: &Context, out: &mut String) {
     let log = context.service.finality_log();
     let checkpoint = log.checkpoint();
     let head = checkpoint.head();
@@ -30,13 +25,12 @@ pub(super) fn write(context: &Context, out: &mut String) -> Result<(), Problem> 
         age(log),
         head.root
     );
-    consistency(context, log, &checkpoint, out)?;
+    consistency(context, log, &checkpoint, out);
     cosigners(context, log, out);
     out.push_str(
         "</dl>\n<p>Whoever looks at the log with <code>quorate log monitor</code> remembers what it \
          was, and has proof if it is ever otherwise.</p>\n",
     );
-    Ok(())
 }
 
 /// When the newest checkpoint was written, by this machine's clock.
@@ -69,17 +63,12 @@ fn time_text(seconds: u64) -> Option<String> {
 }
 
 /// Holds tiles, memory and cosigned checkpoint against the newest one, now.
-fn consistency(
-    context: &Context,
-    log: &LogView,
-    checkpoint: &Checkpoint,
-    out: &mut String,
-) -> Result<(), Problem> {
+fn consistency(context: &Context, log: &LogView, checkpoint: &Checkpoint, out: &mut String) {
     let head = checkpoint.head();
-    let root = Tree::new(log.files(), head.size).root().map_err(failed)?;
     let mut wrong = Vec::new();
     let mut held = vec!["its own tiles".to_owned()];
-    if root != head.root {
+    let root = Tree::new(log.files(), head.size).root();
+    if !root.is_ok_and(|root| root == head.root) {
         wrong.push("its own tiles".to_owned());
     }
     let remembered = context.service.data().join("memory").join("finality");
@@ -99,7 +88,7 @@ fn consistency(
             continue;
         };
         held.push(format!("{name} ({} entries)", known.size));
-        if !extends(log, head, known)? {
+        if !extends(log, head, known) {
             wrong.push(format!("{name} ({} entries)", known.size));
         }
     }
@@ -125,23 +114,22 @@ fn consistency(
         "<dt>Consistent<dd id=\"consistent\" class=\"{class}\">{}",
         escape(&text)
     );
-    Ok(())
 }
 
-/// Whether one head begins the other: the page may be made while the log grows.
-fn extends(log: &LogView, one: &TreeHead, other: &TreeHead) -> Result<bool, Problem> {
+/// Whether one head begins the other: the page may be made while the log grows, and tiles are
+/// there before anything is signed.
+fn extends(log: &LogView, one: &TreeHead, other: &TreeHead) -> bool {
     let (earlier, later) = if one.size <= other.size {
         (one, other)
     } else {
         (other, one)
     };
-    let proof = log
-        .prove_consistency(earlier.size, later.size)
-        .map_err(failed)?;
-    Ok(proof.is_some_and(|proof| {
+    let tree = Tree::new(log.files(), later.size);
+    let proof = tree.consistency(earlier.size).ok().flatten();
+    proof.is_some_and(|proof| {
         let (earlier, later) = ((earlier.size, &earlier.root), (later.size, &later.root));
         check_consistency(earlier, later, &proof).is_ok()
-    }))
+    })
 }
 
 fn cosigners(context: &Context, log: &LogView, out: &mut String) {

@@ -23,6 +23,12 @@ function say(place, text, state) {
   place.className = state;
 }
 
+// The number that is read out by telephone: ten groups of five digits, two bytes each.
+const comparisonNumber = (hex) => Array.from(
+  { length: 10 },
+  (_, i) => String(parseInt(hex.slice(4 * i, 4 * i + 4), 16)).padStart(5, '0'),
+).join(' ');
+
 const stateOf = ({ verdict }) => ({ final: 'final', invalid: 'conflict' })[verdict] ?? 'pending';
 
 // The verdict in a sentence, then every check with what it does not show.
@@ -158,7 +164,9 @@ function serveFiles(drop) {
     say(verdict, 'Checking \u2026', 'pending');
     const { answer, ms } = await timed(() => judge(held.pack, held.policy));
     show(verdict, answer, `Checked in ${ms} ms. `);
-    anchor.textContent = answer.anchor ?? 'none that can be read';
+    anchor.textContent = answer.anchor === undefined
+      ? 'none that can be read'
+      : `${comparisonNumber(answer.anchor)}, digest ${answer.anchor}`;
     change.disabled = answer.verdict !== 'final';
   }
   input.addEventListener('change', () => take(input.files));
