@@ -130,12 +130,15 @@ impl Shape {
         })
     }
 
-    /// A replica's `node.toml`: everything at its default but who the load generator is.
+    /// A replica's `node.toml`: everything at its default, but who the load generator is, and that
+    /// nothing is sent twice within the first view: links on loopback lose nothing, and at
+    /// saturation a block takes longer than the default patience of 250 ms.
     pub(crate) fn config(&self, index: usize, dir: &Path) -> Result<NodeConfig, Failure> {
         let text = format!(
             "name = \"{name}\"\nchain = \"{chain}\"\nlisten = \"{listen}\"\ndata = \"data\"\n\
              [keys]\nconsensus = \"c\"\nnetwork = \"n\"\n\
              [documents]\ngenesis = \"g\"\nanchor = \"a\"\npolicy = \"p\"\nset = \"s\"\nroster = \"r\"\n\
+             [timing]\nresend_ms = 1000\n\
              [[clients]]\nname = \"guest\"\nkey = \"{guest}\"\n",
             name = name(index),
             chain = self.founding()?.anchor.header.chain_id.as_str(),
