@@ -527,7 +527,7 @@ fn own_worker(
     Ok(move || {
         let mut command = Command::new(&program);
         command
-            .args(["worker", "--url", &url, "--name", "own"])
+            .args(["worker", "--url", &url, "--name", "own", "--tied"])
             .args(["--nice", &nice, "--token-file"])
             .arg(&file);
         if let Some(pin) = &pin {
