@@ -59,6 +59,26 @@ fn messages() -> Vec<Vec<u8>> {
     seen.into_values().flatten().collect()
 }
 
+/// The opening of a view that a silent primary's successor sends.
+fn opening() -> Opening {
+    let mut setup = Setup::calm(4);
+    setup.liars = vec![(0, LiarKind::Silent)];
+    let mut world = world(setup, Broken(None));
+    let seen: Rc<RefCell<Option<Opening>>> = Rc::default();
+    let noted = seen.clone();
+    world.filter = Some(Box::new(move |_, _, message| {
+        if let Message::PrePrepare(proposal) = message
+            && let Some(opening) = &proposal.opening
+        {
+            *noted.borrow_mut() = Some(Opening::clone(opening));
+        }
+        true
+    }));
+    world.run_until(2_500);
+    drop(world);
+    seen.take().expect("a view was opened")
+}
+
 /// Records of a node's logs, one of each kind at least.
 fn records() -> Vec<Vec<u8>> {
     let mut setup = Setup::calm(4);
@@ -173,14 +193,7 @@ fn signers_out_of_order_are_refused() {
         let error = Prepared::from_bytes(&prepared(&signers).to_bytes()).unwrap_err();
         assert!(error.to_string().contains("strictly increase"), "{error}");
     }
-    let mut openings =
-        messages()
-            .into_iter()
-            .filter_map(|bytes| match Message::from_bytes(&bytes).unwrap() {
-                Message::PrePrepare(proposal) => proposal.opening.clone(),
-                _ => None,
-            });
-    let opening = openings.next().expect("a view was opened");
+    let opening = opening();
     assert!(Opening::from_bytes(&opening.to_bytes()).is_ok());
     for (from, to) in [(0, 1), (1, 0)] {
         let mut wrong = Opening::clone(&opening);
