@@ -67,7 +67,7 @@ fn traces_are_the_same_everywhere() {
     assert_eq!(
         traces,
         [
-            "f31c0aff6c3c0f763a83c951293f5b53",
+            "65acf5d0312ded5e9abd69c33e0c942f",
             "28fd638b2a9c97cd02ab529911329f6f",
             "54f9e8d129a7c93db21472276b59acfb",
             "8c3f6ff5a865eae61205a50e0fe157c9",

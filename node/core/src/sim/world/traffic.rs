@@ -126,9 +126,10 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
         self.counts.lies += u64::from(lie && self.nodes[to].liar.is_none());
         self.trace.number(self.now << 16 | (from << 8 | to) as u64);
         self.trace.message(&message);
-        let said = match self.nodes[to].liar {
-            Some(_) => self.with_liar(to, |liar, hand| liar.hear(hand, from, &message)),
-            None => Vec::new(),
+        // Liars answer correct nodes only: two that answer each other would never end.
+        let said = match (&self.nodes[to].liar, &self.nodes[from].liar) {
+            (Some(_), None) => self.with_liar(to, |liar, hand| liar.hear(hand, from, &message)),
+            _ => Vec::new(),
         };
         said.into_iter().for_each(|said| self.transmit(to, said));
         let peer = Peer(u16::try_from(from).expect("a few nodes"));
