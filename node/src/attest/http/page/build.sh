@@ -12,7 +12,12 @@ trap 'rm -rf "$work"' EXIT
     @noble/curves@2.4.0 @noble/hashes@2.4.0 esbuild@0.28.2)
 # A test compares this sum, so that no source changes without its bundle.
 sum=$(cat files.mjs pack.mjs page.mjs policy.mjs ../../../../../fixtures/js/verify.mjs | sha256sum | cut -c1-64)
-NODE_PATH="$work/node_modules" "$work/node_modules/.bin/esbuild" page.mjs --bundle --minify --charset=ascii \
+# Away from packages that may lie beside the sources, in other versions.
+here=$work/tree/node/src/attest/http/page
+mkdir -p "$here" "$work/tree/fixtures/js"
+cp ./*.mjs "$here"
+cp ../../../../../fixtures/js/verify.mjs "$work/tree/fixtures/js"
+NODE_PATH="$work/node_modules" "$work/node_modules/.bin/esbuild" "$here/page.mjs" --bundle --minify --charset=ascii \
     --format=iife --global-name=quorate --target=es2021 --legal-comments=none \
     --banner:js="/*! Quorate (MIT OR Apache-2.0), with @noble/curves 2.4.0 and @noble/hashes 2.4.0 (c) Paul Miller, MIT; sources $sum */" \
     --outfile="$out"
