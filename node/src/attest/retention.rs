@@ -43,12 +43,14 @@ pub enum RetentionError {
 
 impl Service {
     /// Deletes what the policy says, as of `now` (milliseconds since 1970). The deletion is an entry
-    /// of the access log before it is carried out. `None` when nothing is due.
+    /// of the access log before it is carried out, and what was interrupted is finished first. `None`
+    /// when nothing is due.
     ///
     /// # Errors
     /// [`RetentionError`].
     pub fn retain(&self, now: u64) -> Result<Option<Forgotten>, RetentionError> {
         let store = self.store();
+        store.finish_forgetting()?;
         let (first_certified, first_contents) = (store.first_certified()?, store.first_contents()?);
         let Retention {
             certificates_ms,

@@ -60,6 +60,8 @@ const VALUES: TableDefinition<'static, &'static str, &'static [u8]> =
 const TOKEN: &str = "queue/token";
 const REQUEST: &str = "queue/request";
 const TURN: &str = "queue/turn";
+/// Whether pages of this file may still have bytes of what was forgotten.
+const UNFINISHED: &str = "retention/unfinished";
 
 /// The embedded store.
 #[derive(Debug)]
@@ -95,11 +97,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`], also when another process has it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        // What an interrupted deletion left has certificates too.
-        match std::fs::remove_file(fresh(path)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            other => other.map_err(io)?,
-        }
+        remove_fresh(path)?;
         let database = create(path)?;
         let write = database.begin_write().map_err(failed)?;
         for table in [BLOCKS, HEADERS, FORKS, ATTESTATIONS, CONTENTS] {
@@ -115,10 +113,12 @@ impl EmbeddedStore {
         write.open_table(OPEN).map_err(failed)?;
         write.open_table(VALUES).map_err(failed)?;
         write.commit().map_err(failed)?;
-        Ok(Self {
+        let store = Self {
             path: path.into(),
             database: RwLock::new(database),
-        })
+        };
+        store.finish_forgetting()?;
+        Ok(store)
     }
 
     fn held(&self) -> RwLockReadGuard<'_, Database> {
@@ -145,6 +145,7 @@ impl EmbeddedStore {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        remove_fresh(&self.path)?;
         let beside = fresh(&self.path);
         let new = create(&beside)?;
         let read = database.begin_read().map_err(failed)?;
@@ -161,6 +162,7 @@ impl EmbeddedStore {
         copy(&read, &write, REQUESTS)?;
         copy(&read, &write, OPEN)?;
         copy(&read, &write, VALUES)?;
+        set_u64(&write, UNFINISHED, 0)?;
         write.commit().map_err(failed)?;
         drop(read);
         std::fs::rename(&beside, &self.path).map_err(io)?;
@@ -366,8 +368,16 @@ impl Store for EmbeddedStore {
         let write = self.write()?;
         forget_certificates(&write, certificates.get())?;
         forget_contents(&write, contents.get())?;
+        set_u64(&write, UNFINISHED, 1)?;
         write.commit().map_err(failed)?;
         self.rewrite()
+    }
+
+    fn finish_forgetting(&self) -> Result<(), StoreError> {
+        let write = self.write()?;
+        let unfinished = value_u64(&write, UNFINISHED)? != 0;
+        drop(write);
+        if unfinished { self.rewrite() } else { Ok(()) }
     }
 
     fn tip(&self) -> Result<Option<Height>, StoreError> {
@@ -655,6 +665,14 @@ impl Store for EmbeddedStore {
 /// Where a new file is made.
 fn fresh(path: &Path) -> PathBuf {
     path.with_extension("redb.new")
+}
+
+/// What an interrupted deletion left has certificates too, and none of it may come back.
+fn remove_fresh(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(fresh(path)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(io),
+    }
 }
 
 /// Opens or creates a file for the owner alone.

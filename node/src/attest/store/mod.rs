@@ -159,8 +159,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// no file any more when this returns.
     ///
     /// # Errors
-    /// [`StoreError`]; it is gone from the tables, and perhaps not from the file, if the disk failed.
+    /// [`StoreError`]; it is gone from the tables, and perhaps not from the file, if the disk failed:
+    /// see [`finish_forgetting`](Self::finish_forgetting).
     fn forget(&self, certificates: Height, contents: Height) -> Result<(), StoreError>;
+
+    /// Finishes, at a start or later, what a crash or a full disk kept [`forget`](Self::forget) from.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn finish_forgetting(&self) -> Result<(), StoreError>;
 
     /// The last height.
     ///

@@ -177,3 +177,32 @@ fn what_an_interrupted_deletion_left_is_removed() {
     assert!(!left.exists());
     assert_eq!(service.store().tip().unwrap(), Some(Height::new(3)));
 }
+
+/// The disk fails when the tables have forgotten and the file has not.
+#[test]
+fn a_deletion_that_failed_is_finished_later() {
+    for by_a_restart in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut service = Service::open(keeping(dir.path(), Some(MONTH_MS))).unwrap();
+        ingest(&service, 1, 30);
+        work(&service);
+        let in_the_way = dir.path().join("store.redb.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(service.retain(a_month_after(20)).is_err());
+        assert!(found(dir.path(), &signature(30)), "the store is as it was");
+        std::fs::remove_dir(&in_the_way).unwrap();
+        // What an attempt left is not taken up.
+        std::fs::write(&in_the_way, block(1).to_file()).unwrap();
+        if by_a_restart {
+            drop(service);
+            service = Service::open(keeping(dir.path(), Some(MONTH_MS))).unwrap();
+        } else {
+            assert_eq!(service.retain(a_month_after(20)).unwrap(), None);
+        }
+        for height in 1..=20 {
+            assert!(!found(dir.path(), &signature(height)), "height {height}");
+        }
+        assert!(found(dir.path(), &signature(30)));
+        drop(service);
+    }
+}
