@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const CRATE: &str = env!("CARGO_MANIFEST_DIR");
+use crate::defences::file_of;
 
-fn page() -> String {
+pub(crate) const CRATE: &str = env!("CARGO_MANIFEST_DIR");
+
+pub(crate) fn page() -> String {
     std::fs::read_to_string(Path::new(CRATE).join("../../docs/consensus.md")).unwrap()
 }
 
@@ -74,7 +76,7 @@ fn tests_of(folder: &str) -> BTreeSet<String> {
 }
 
 /// The rows of the page's tables of scenarios and bugs.
-fn rows(page: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(page: &str) -> Vec<Vec<String>> {
     let section = page.split("\n## Scenarios and bugs\n").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let cells = |line: &str| {
@@ -86,8 +88,17 @@ fn rows(page: &str) -> Vec<Vec<String>> {
 }
 
 /// What stands between back-quotes.
-fn quoted(cell: &str) -> Vec<&str> {
+pub(crate) fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// Names of the defects that there are.
+pub(crate) fn defects() -> BTreeSet<String> {
+    let source = std::fs::read_to_string(Path::new(CRATE).join("src/defect.rs")).unwrap();
+    let list = source.split("pub enum Defect {").nth(1).unwrap();
+    let lines = list.split('}').next().unwrap().lines().map(str::trim);
+    let names = lines.filter_map(|line| line.strip_suffix(','));
+    names.map(str::to_owned).collect()
 }
 
 /// Every test that the tables name exists, and every scenario's test stands in a table.
@@ -120,29 +131,24 @@ fn the_tables_name_every_scenarios_test() {
 fn the_tables_name_lines_of_defence_that_exist() {
     for row in rows(&page()) {
         for place in row.get(3).map(|cell| quoted(cell)).unwrap_or_default() {
-            let Some((file, function)) = place.split_once(".rs: ") else {
+            let Some((_, function)) = place.split_once(".rs: ") else {
                 continue;
             };
-            let path = Path::new(CRATE).join(format!("src/{file}.rs"));
+            let path = Path::new(CRATE).join("../..").join(file_of(place));
             let text = std::fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(text.contains(&format!("fn {function}")), "{place}");
         }
     }
-    let defects = std::fs::read_to_string(Path::new(CRATE).join("src/defect.rs")).unwrap();
-    let list = defects.split("pub enum Defect {").nth(1).unwrap();
-    let list = list.split('}').next().unwrap();
     let tests: String = sources("tests/it")
         .into_iter()
         .map(|(_, text)| text)
         .collect();
-    for line in list.lines().map(str::trim) {
-        if let Some(name) = line.strip_suffix(',') {
-            assert!(
-                tests.contains(&format!("Defect::{name}")),
-                "no test removes {name}"
-            );
-        }
+    for name in defects() {
+        assert!(
+            tests.contains(&format!("Defect::{name}")),
+            "no test removes {name}"
+        );
     }
 }
 

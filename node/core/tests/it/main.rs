@@ -3,6 +3,7 @@
 
 mod broken;
 mod codec;
+mod defences;
 mod docs;
 mod log;
 mod scenarios;

@@ -1,0 +1,459 @@
+//! Every line of defence in `docs/consensus.md` is taken away in turn, and the tests beside it
+//! have to notice.
+//!
+//! The tests are built once, from a copy of the repository in which each line asks the environment
+//! whether it is there: so what a node runs has nothing of this in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::docs::{CRATE, defects, page, quoted, rows};
+
+/// Names the line that is missing in a run of the copy's tests.
+const MISSING: &str = "QUORATE_WITHOUT";
+/// Rows to try, by their first cells and with spaces between; all, if it is not set.
+const ROWS: &str = "QUORATE_ROWS";
+/// A world whose time stands still would never end.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A line without a [`quorate_pbft::defect::Defect`], since no build is at hand where it stands.
+struct Line {
+    /// As the page names it.
+    place: &'static str,
+    /// Text of the line, which its file has once.
+    text: &'static str,
+    /// What is there without it.
+    instead: &'static str,
+}
+
+const LINES: [Line; 12] = [
+    Line {
+        place: "message.rs: ordered",
+        text: "last.is_some_and(|last| last >= signer)",
+        instead: "false",
+    },
+    Line {
+        place: "message.rs: read",
+        text: "return Err(DecodeError::rule(
+                    \"message kind\",
+                    format!(\"1 to 18, not {byte}\"),
+                ));",
+        instead: "Self::Probe(u64::from(byte) + input.u64(\"nonce\")?)",
+    },
+    Line {
+        place: "record.rs: read",
+        text: "return Err(DecodeError::rule(
+                    \"record kind\",
+                    format!(\"1 to 5, not {byte}\"),
+                ));",
+        instead: "let _ = byte; Self::Final(FinalBlock::read(input).map(Arc::new)?)",
+    },
+    Line {
+        place: "snapshot.rs: read",
+        text: "read_count(input, \"state\", most)?",
+        instead: "read_count(input, \"state\", most)?.min(input.left())",
+    },
+    Line {
+        place: "request.rs: read_count",
+        text: "length > limit",
+        instead: "false",
+    },
+    Line {
+        place: "evidence.rs: culprits",
+        text: "one.votes().iter().filter_map(both).collect()",
+        instead: "Vec::new()",
+    },
+    Line {
+        place: "core/normal.rs: try_decide",
+        text: "is_quorum(&self.build, round.rule, tally.power(), total)",
+        instead: "crate::quorum::is_blocking(tally.power(), total)",
+    },
+    Line {
+        place: "core/normal.rs: new_block",
+        text: "payload_salt(&self.config.salt_key, &tip.digest, self.round.view.get())",
+        instead: "std::array::from_fn(|_| {
+            use std::hash::{BuildHasher as _, Hasher as _};
+            std::hash::RandomState::new().build_hasher().finish().to_le_bytes()[0]
+        })",
+    },
+    Line {
+        place: "core/view_change.rs: opening",
+        text: "!is_quorum(&self.build, round.rule, asked, round.set.total())",
+        instead: "false",
+    },
+    Line {
+        place: "core/mod.rs: halt",
+        text: "self.halted = true;
+        self.effects.push(Effect::Halt(why));",
+        instead: "let _ = why;",
+    },
+    Line {
+        place: "sim/world/verdict.rs: demand_progress",
+        text: "self.oracle.report(Violation::NoProgress { why });",
+        instead: "let _ = why;",
+    },
+    Line {
+        place: "verifier/src/rule.rs: holds",
+        text: "u128::from(signed.get()) * u128::from(self.den)
+            > u128::from(total.get()) * u128::from(self.num)",
+        instead: "signed.get().wrapping_mul(self.den.into())
+            > total.get().wrapping_mul(self.num.into())",
+    },
+];
+
+/// What every changed file of the copy ends in.
+const ASKS: &str = r#"
+fn is_missing(line: &str) -> bool {
+    extern crate std;
+    static MISSING: std::sync::OnceLock<std::string::String> = std::sync::OnceLock::new();
+    MISSING.get_or_init(|| std::env::var("QUORATE_WITHOUT").unwrap_or_default()) == line
+}
+"#;
+
+/// What the copy's `defect.rs` ends in: a core asks often, so each defect's name is made once.
+const ASKS_FOR_DEFECTS: &str = r#"
+fn lacks(defect: Defect) -> bool {
+    use std::sync::OnceLock;
+    static KNOWN: [OnceLock<bool>; 256] = [const { OnceLock::new() }; 256];
+    *KNOWN[defect as usize].get_or_init(|| is_missing(&format!("{defect:?}")))
+}
+"#;
+
+/// Edits of the copy's `defect.rs`, of text that it has once.
+const DEFECTS: [(&str, &str); 4] = [
+    (
+        "lacks(&self, _: Defect) -> bool {\n        false",
+        "lacks(&self, defect: Defect) -> bool {\n        lacks(defect)",
+    ),
+    (
+        "is_broken(&self) -> bool {\n        false",
+        "is_broken(&self) -> bool {\n        !is_missing(\"\")",
+    ),
+    (
+        "self.0 == Some(defect)",
+        "self.0 == Some(defect) || lacks(defect)",
+    ),
+    ("self.0.is_some()", "self.0.is_some() || !is_missing(\"\")"),
+];
+
+fn root() -> PathBuf {
+    Path::new(CRATE).join("../..")
+}
+
+/// The file of a place that the page names, from the root.
+pub(crate) fn file_of(place: &str) -> PathBuf {
+    let file = format!("{}.rs", place.split(".rs: ").next().unwrap());
+    if file.contains("/src/") {
+        return PathBuf::from(file);
+    }
+    Path::new("node/core/src").join(file)
+}
+
+fn replace_once(source: &mut String, text: &str, new: &str, what: &str) {
+    assert_eq!(source.matches(text).count(), 1, "{what}: {text}");
+    *source = source.replace(text, new);
+}
+
+/// Every file that the copy has otherwise than the repository, and how.
+fn changed() -> BTreeMap<PathBuf, String> {
+    let mut changed = BTreeMap::new();
+    let read = |file: &Path| std::fs::read_to_string(root().join(file)).unwrap() + ASKS;
+    for Line {
+        place,
+        text,
+        instead,
+    } in &LINES
+    {
+        let source = changed
+            .entry(file_of(place))
+            .or_insert_with_key(|file| read(file));
+        let asks = format!("{{ if is_missing({place:?}) {{ {instead} }} else {{ {text} }} }}");
+        replace_once(source, text, &asks, place);
+    }
+    let file = PathBuf::from("node/core/src/defect.rs");
+    let mut source = read(&file) + ASKS_FOR_DEFECTS;
+    for (text, new) in DEFECTS {
+        replace_once(&mut source, text, new, "defect.rs");
+    }
+    changed.insert(file, source);
+    changed
+}
+
+/// One row of the page.
+struct Row {
+    name: String,
+    tests: Vec<String>,
+    /// Names of defects, and places of lines without one.
+    lines: Vec<String>,
+}
+
+/// The rows that name tests.
+fn rows_with_tests() -> Vec<Row> {
+    let known = defects();
+    let mut found = Vec::new();
+    for row in rows(&page()) {
+        let [name, what, tests, defended] = &row[..] else {
+            continue;
+        };
+        let tests: Vec<_> = quoted(tests)
+            .into_iter()
+            .filter(|test| test.contains("::"))
+            .collect();
+        if !tests.is_empty() {
+            found.push(Row {
+                name: if name.is_empty() { what } else { name }.clone(),
+                tests: tests.into_iter().map(str::to_owned).collect(),
+                lines: lines(defended, &known),
+            });
+        }
+    }
+    // "every line below" is all that other rows name.
+    let all: BTreeSet<_> = found.iter().flat_map(|row| row.lines.clone()).collect();
+    let first = found.first_mut().unwrap();
+    assert!(first.name == "S1" && first.lines.is_empty());
+    first.lines = all.into_iter().collect();
+    found
+}
+
+/// The lines that a cell names: a place in back-quotes, and behind it in brackets the defect that
+/// removes it, or both of two places with "and" between.
+fn lines(cell: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let (mut lines, mut places) = (Vec::new(), Vec::new());
+    for (at, part) in cell.split('`').enumerate() {
+        if at % 2 == 1 {
+            places.extend(part.contains(".rs: ").then(|| part.to_owned()));
+            continue;
+        }
+        let names = part.split('(').filter_map(|rest| rest.split_once(')'));
+        let names: Vec<_> = names.map(|(name, _)| name.to_owned()).collect();
+        let names = names.into_iter().filter(|name| known.contains(name));
+        let before = lines.len();
+        lines.extend(names);
+        if lines.len() > before {
+            places.clear();
+        } else if part.trim() != "and" {
+            lines.append(&mut places);
+        }
+    }
+    lines
+}
+
+/// The lines without a defect are where the copy looks for them, and each has a row.
+#[test]
+fn lines_without_a_defect_are_where_they_are_looked_for() {
+    changed();
+    let named: BTreeSet<_> = rows_with_tests()
+        .into_iter()
+        .flat_map(|row| row.lines)
+        .collect();
+    let known = defects();
+    for line in &named {
+        let patched = LINES.iter().any(|l| l.place == line);
+        assert!(known.contains(line) || patched, "nothing takes {line} away");
+    }
+    for Line { place, .. } in &LINES {
+        assert!(named.contains(*place), "no row names {place}");
+    }
+}
+
+/// Copies the repository's files, changed ones changed, and builds the copy's tests.
+fn build() -> PathBuf {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("defences");
+    let _ = std::fs::remove_dir_all(&copy);
+    let list = [
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ];
+    let list = Command::new("git")
+        .args(list)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let mut changed = changed();
+    for file in String::from_utf8(list.stdout)
+        .unwrap()
+        .split_terminator('\0')
+    {
+        let (from, to) = (root().join(file), copy.join(file));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        match changed.remove(Path::new(file)) {
+            Some(source) => std::fs::write(to, source).unwrap(),
+            None if from.is_file() => drop(std::fs::copy(from, to).unwrap()),
+            None => {} // deleted, and not committed yet
+        }
+    }
+    assert!(changed.is_empty(), "git does not know {:?}", changed.keys());
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "test",
+            "-p",
+            "quorate-pbft",
+            "--release",
+            "--locked",
+            "--no-run",
+        ])
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("defences-target"),
+        )
+        .current_dir(&copy)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    let program = said.split("tests/it/main.rs (").nth(1).unwrap();
+    PathBuf::from(program.split(')').next().unwrap())
+}
+
+/// How a test ended without a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passes,
+    Fails,
+    /// It was stopped when the patience was over.
+    DoesNotEnd,
+}
+
+fn run(program: &Path, test: &str, missing: &str) -> Verdict {
+    let mut child = Command::new(program)
+        .args(["--exact", test])
+        .env(MISSING, missing)
+        .current_dir(CRATE)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) if status.success() => return Verdict::Passes,
+            Some(_) => return Verdict::Fails,
+            None if start.elapsed() > PATIENCE => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return Verdict::DoesNotEnd;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Every test of a row fails without one of the row's lines, and without each of these lines one of
+/// the row's tests fails. With all of them in place every test passes, in the copy too.
+#[test]
+#[ignore = "builds a copy of the crate and takes minutes: its last result is in docs/consensus.md"]
+fn every_test_fails_without_its_line() {
+    let start = Instant::now();
+    let wanted = std::env::var(ROWS).ok();
+    let wanted = |row: &Row| {
+        let names = wanted.as_deref();
+        names.is_none_or(|names| names.split_whitespace().any(|name| name == row.name))
+    };
+    let rows: Vec<_> = rows_with_tests().into_iter().filter(wanted).collect();
+    let program = build();
+    println!("built in {} s", start.elapsed().as_secs());
+    let listed = Command::new(&program)
+        .arg("--list")
+        .current_dir(CRATE)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let full = |test: &str| {
+        let names = listed
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test"));
+        let mut names = names.filter(|name| *name == test || name.ends_with(&format!("::{test}")));
+        names
+            .next()
+            .unwrap_or_else(|| panic!("{test} is not in the copy"))
+            .to_owned()
+    };
+
+    let pairs = rows.iter().flat_map(|row| {
+        let lines = [String::new()].into_iter().chain(row.lines.clone());
+        lines.flat_map(|line| {
+            row.tests
+                .iter()
+                .map(move |test| (line.clone(), test.clone()))
+        })
+    });
+    let pairs: BTreeSet<_> = pairs.collect();
+    let (waiting, verdicts) = (Mutex::new(pairs.into_iter()), Mutex::new(BTreeMap::new()));
+    let next = || waiting.lock().unwrap().next();
+    let work = || {
+        while let Some((line, test)) = next() {
+            let verdict = run(&program, &full(&test), &line);
+            verdicts.lock().unwrap().insert((line, test), verdict);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let verdicts = verdicts.into_inner().unwrap();
+
+    let mut wrong = Vec::new();
+    let mut lines = BTreeSet::new();
+    for row in &rows {
+        let notices = |line: &str, test: &str| {
+            verdicts[&(line.to_owned(), test.to_owned())] != Verdict::Passes
+        };
+        for test in &row.tests {
+            if notices("", test) {
+                wrong.push(format!(
+                    "{}: {test} fails with every line in place",
+                    row.name
+                ));
+            }
+            if !row.lines.iter().any(|line| notices(line, test)) {
+                wrong.push(format!(
+                    "{}: {test} passes without any of its lines",
+                    row.name
+                ));
+            }
+        }
+        println!("{}", row.name);
+        for line in &row.lines {
+            lines.insert(line);
+            let tests: Vec<_> = row
+                .tests
+                .iter()
+                .filter(|test| notices(line, test))
+                .collect();
+            let all = tests.len() == row.tests.len();
+            println!(
+                "    without {line}: {} of {} fail{}",
+                tests.len(),
+                row.tests.len(),
+                match all {
+                    true => String::new(),
+                    false => format!(": {tests:?}"),
+                }
+            );
+            if tests.is_empty() && row.name != "S1" {
+                wrong.push(format!("{}: nothing is noticed without {line}", row.name));
+            }
+        }
+    }
+    for ((line, test), verdict) in &verdicts {
+        if *verdict == Verdict::DoesNotEnd {
+            println!("without {line}: {test} does not end");
+        }
+    }
+    let tests: BTreeSet<_> = rows.iter().flat_map(|row| &row.tests).collect();
+    println!(
+        "{} rows, {} tests, {} lines, {} runs, {} s",
+        rows.len(),
+        tests.len(),
+        lines.len(),
+        verdicts.len(),
+        start.elapsed().as_secs()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
