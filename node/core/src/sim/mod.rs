@@ -86,6 +86,8 @@ pub struct Report {
     pub trace: Trace,
     /// Fingerprint of the decisions, the same whatever the signatures.
     pub decisions: Digest,
+    /// The last decided header, which all that was decided has a say in: the same in every replay.
+    pub tip: Digest,
     /// Broken promises; none in a good run.
     pub violations: Vec<Violation>,
 }
@@ -137,6 +139,10 @@ fn run<C: Crypto, B: Build + Clone, W: Workload>(
         evidence: world.evidence().len(),
         trace: world.trace(),
         decisions: world.decisions_digest(),
+        tip: world
+            .decisions()
+            .last()
+            .map_or(Digest::ZERO, |d| d.tip.digest),
         violations: world.violations().to_vec(),
     }
 }

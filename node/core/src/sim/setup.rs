@@ -5,6 +5,8 @@ use super::network::Weather;
 use super::rng::Rng;
 use crate::time::Timing;
 
+use quorate_verifier::rule::QuorumRule;
+
 /// What goes wrong by itself while the world is in chaos, in ms between two events; 0 is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chaos {
@@ -31,6 +33,8 @@ pub struct Setup {
     pub seed: u64,
     /// Power of each validator of the first set.
     pub powers: Vec<u64>,
+    /// What a commit takes; at least two thirds.
+    pub rule: QuorumRule,
     /// Nodes that follow the chain and may become validators.
     pub spares: usize,
     /// Clients.
@@ -78,6 +82,7 @@ impl Setup {
         Self {
             seed: 1,
             powers: vec![1; validators],
+            rule: QuorumRule::COMMIT,
             spares: 0,
             clients: 2,
             request_ms: 50,
@@ -159,6 +164,7 @@ impl Setup {
             clocks,
             wire: seed.is_multiple_of(16),
             powers,
+            rule: QuorumRule::COMMIT,
         }
     }
 }

@@ -103,6 +103,9 @@ fn records() -> Vec<Vec<u8>> {
     records.into_values().collect()
 }
 
+/// Bytes at the front of a good encoding that are edited one at a time.
+const EDITED: usize = 400;
+
 /// Good encodings with edits, cuts and tails, and bytes of all sorts behind a good kind byte.
 fn fuzz<T: Canonical>(goods: &[Vec<u8>], iterations: usize) {
     for good in goods {
@@ -112,6 +115,16 @@ fn fuzz<T: Canonical>(goods: &[Vec<u8>], iterations: usize) {
         }
         let longer = [&good[..], &[0]].concat();
         assert!(!is_canonical::<T>(&longer), "nothing follows the end");
+        for at in 0..good.len().min(EDITED) {
+            let mut bytes = good.clone();
+            for value in [0, 1, 2, 127, 128, 255, good[at] ^ 1, good[at] ^ 128] {
+                bytes[at] = value;
+                is_canonical::<T>(&bytes);
+            }
+        }
+        for kind in 0..=255 {
+            is_canonical::<T>(&[&[kind], &good[1..]].concat());
+        }
     }
     check!()
         .with_type::<(u8, u8, Vec<u8>, Vec<(u16, u8)>)>()

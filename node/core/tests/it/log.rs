@@ -1,7 +1,7 @@
 //! The vote log cut at every byte, with every bit flipped, and after power losses: it never
 //! panics, never invents, and never loses silently what a later record shows to have been durable.
 
-use quorate_pbft::defect::{Broken, Defect};
+use quorate_pbft::defect::{Broken, Build as _, Defect};
 use quorate_pbft::log::{LogError, RecordLog, Storage};
 use quorate_pbft::record::Record;
 use quorate_pbft::sim::{Disk, DiskError, Rng, Setup};
@@ -43,7 +43,12 @@ fn small_log() -> (Disk, Vec<Record>) {
 type Opened = Result<(RecordLog, Vec<Record>), LogError<DiskError>>;
 
 fn open(disk: &mut Disk) -> Opened {
-    let (log, opened) = RecordLog::open(disk, PREFIX, SEGMENT_BYTES, false)?;
+    open_by(Broken(None), disk)
+}
+
+fn open_by(build: Broken, disk: &mut Disk) -> Opened {
+    let skip = build.lacks(Defect::DamageSkipped);
+    let (log, opened) = RecordLog::open(disk, PREFIX, SEGMENT_BYTES, skip)?;
     Ok((log, opened.records))
 }
 
@@ -105,39 +110,48 @@ fn the_tail_is_cut_at_every_byte() {
 /// durable, and the log does not open.
 #[test]
 fn an_earlier_segment_cannot_be_cut() {
-    let (disk, records) = small_log();
-    let names = names(&disk);
-    for name in &names[..names.len() - 1] {
-        let bytes = disk.read(name).unwrap();
-        for cut in 0..bytes.len() {
-            let mut disk = disk.clone();
-            disk.truncate(name, cut).unwrap();
-            let refused = open(&mut disk);
-            let named = matches!(
-                refused,
-                Err(LogError::Damaged { .. } | LogError::Missing(_))
-            );
-            assert!(
-                named,
-                "{name} cut at {cut}: {:?}",
-                refused.map(|r| r.1.len())
-            );
+    defended_by(Defect::DamageSkipped, |build| {
+        let (disk, records) = small_log();
+        let names = names(&disk);
+        for name in &names[..names.len() - 1] {
+            let bytes = disk.read(name).unwrap();
+            for cut in 0..bytes.len() {
+                let mut disk = disk.clone();
+                disk.truncate(name, cut).unwrap();
+                let refused = open_by(build, &mut disk);
+                let named = matches!(
+                    refused,
+                    Err(LogError::Damaged { .. } | LogError::Missing(_))
+                );
+                let why = || format!("{name} cut at {cut}: {:?}", refused.map(|r| r.1.len()));
+                if !named {
+                    return Err(why());
+                }
+            }
         }
-    }
-    // Segments that are no longer needed are taken away from the front, which is no damage.
-    let mut disk = disk.clone();
-    disk.remove(&names[0]).unwrap();
-    let held = open(&mut disk).unwrap().1;
-    assert!(!held.is_empty() && records.ends_with(&held));
-    // From the middle it is.
-    disk.remove(&names[2]).unwrap();
-    assert!(names.len() > 3 && open(&mut disk).is_err());
+        // Segments that are no longer needed are taken away from the front, which is no damage.
+        let mut disk = disk.clone();
+        disk.remove(&names[0]).unwrap();
+        let held = open_by(build, &mut disk).unwrap().1;
+        expect(
+            !held.is_empty() && records.ends_with(&held),
+            "the rest is lost",
+        )?;
+        // From the middle it is.
+        disk.remove(&names[2]).unwrap();
+        let refused = names.len() > 3 && open_by(build, &mut disk).is_err();
+        expect(refused, "a segment may be missing")
+    });
 }
 
 /// Scenario 23, bug 13: every bit of the log flipped: what a later record shows to have been
 /// durable is there or the log does not open, and nothing is there that was not written.
 #[test]
 fn every_bit_is_flipped() {
+    defended_by(Defect::DamageSkipped, every_bit);
+}
+
+fn every_bit(build: Broken) -> Verdict {
     let (disk, records) = small_log();
     let names = names(&disk);
     let (mut opened, mut refused, mut first) = (0, 0, 0);
@@ -152,23 +166,27 @@ fn every_bit_is_flipped() {
             replace(&mut disk, name, &bytes);
             // The last frame of all is the only one that no other frame vouches for.
             let vouched = !last_segment || bit / 8 < ends.iter().rev().nth(1).copied().unwrap_or(0);
-            match open(&mut disk) {
+            match open_by(build, &mut disk) {
                 Ok((log, held)) => {
                     opened += 1;
-                    assert!(!vouched, "{name}: bit {bit} is lost");
-                    assert!(held.len() + 1 >= records.len() && records.starts_with(&held));
+                    expect(!vouched, format!("{name}: bit {bit} is lost"))?;
+                    let kept = held.len() + 1 >= records.len() && records.starts_with(&held);
+                    expect(kept, format!("{name}: bit {bit}: {} records", held.len()))?;
                     if bit % 64 == 0 {
                         goes_on(log, disk, &held, &records[0]);
                     }
                 }
                 Err(LogError::Damaged { .. } | LogError::Missing(_)) => refused += 1,
-                Err(error) => panic!("{name}: bit {bit}: {error}"),
+                Err(error) => return Err(format!("{name}: bit {bit}: {error}")),
             }
         }
         first += ends.len();
     }
     assert_eq!(first, records.len());
-    assert!(opened > 0 && refused > 3 * opened, "{opened} {refused}");
+    expect(
+        opened > 0 && refused > 3 * opened,
+        format!("{opened} {refused}"),
+    )
 }
 
 /// Scenarios 22 and 23: power losses that tear what was not durable, at any operation: every
@@ -182,7 +200,6 @@ fn what_was_durable_survives_power_losses() {
 }
 
 fn a_life_of_a_log(seed: u64, build: Broken, records: &[Record]) -> Verdict {
-    use quorate_pbft::defect::Build as _;
     let sync_directory = !build.lacks(Defect::DirectoryUnsynced);
     let (mut rng, mut disk) = (Rng::new(seed, 7), Disk::default());
     let (mut written, mut durable) = (Vec::new(), 0);

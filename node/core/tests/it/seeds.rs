@@ -62,16 +62,32 @@ fn traces_are_the_same_everywhere() {
             seed,
             ..Options::default()
         };
-        simulate(&options).trace.to_string()
+        let report = simulate(&options);
+        [report.trace.to_string(), report.tip.to_string()]
     });
     assert_eq!(
         traces,
         [
-            "65acf5d0312ded5e9abd69c33e0c942f",
-            "28fd638b2a9c97cd02ab529911329f6f",
-            "54f9e8d129a7c93db21472276b59acfb",
-            "8c3f6ff5a865eae61205a50e0fe157c9",
-            "78db4d200bbc54734856aae00821a401",
+            [
+                "65acf5d0312ded5e9abd69c33e0c942f",
+                "4fbd4470499acb71cc453ee9e61bee015c2ce4953a13bcaa92b62d29098e71b0"
+            ],
+            [
+                "28fd638b2a9c97cd02ab529911329f6f",
+                "09d7279896ace232bd3aeeae2f448628967d545ccac906ffae426710754d2f1a"
+            ],
+            [
+                "54f9e8d129a7c93db21472276b59acfb",
+                "d0eae38ab7638901e476c71d63f5bf18d56d07cdfcee110472013af808e38946"
+            ],
+            [
+                "8c3f6ff5a865eae61205a50e0fe157c9",
+                "067e071b23da1d4c326c51b3d93c920a6e6681ced6522ec197562d2270bede32"
+            ],
+            [
+                "78db4d200bbc54734856aae00821a401",
+                "22c1e04303f50defb247c18b530b2a5892843e0f5974b1a2d447b9d80ca951b2"
+            ],
         ]
     );
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use quorate_verifier::genesis::{Genesis, Limits, Parameters};
 use quorate_verifier::primitives::{CircuitSize, TimeMs};
-use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::ValidatorSet;
 
 use super::keys::{Crypto, KeyId, set_of};
@@ -397,7 +396,7 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
 /// The chain before its first block, the same for every node.
 fn genesis_of<A: App>(setup: &Setup, set: Arc<ValidatorSet>, app: A) -> Chain<A> {
     let parameters = Parameters {
-        rule: QuorumRule::COMMIT,
+        rule: setup.rule,
         slots: CircuitSize::from_slots(16).expect("16 slots"),
         keys: Vec::new(),
         block_interval_ms: setup.interval_ms,

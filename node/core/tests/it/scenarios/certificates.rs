@@ -7,6 +7,7 @@ use quorate_pbft::defect::{Broken, Defect};
 use quorate_pbft::message::{Message, Prepared, ViewChange};
 use quorate_pbft::sim::{LiarKind, Setup, Violation};
 use quorate_verifier::primitives::{Digest, POWER_LIMIT, View};
+use quorate_verifier::rule::QuorumRule;
 
 use super::{defended_by, expect, good, primary, view_change, vote, world};
 
@@ -187,21 +188,31 @@ fn exactly_two_thirds_decide_nothing() {
     });
 }
 
-/// Scenario 7: one validator with more than a third can stop the chain but not fork it; powers at
-/// the end of their range do not wrap.
+/// Scenario 7: powers at the end of their range do not wrap, also under a rule whose products with
+/// them take 92 bits: whoever is a quorum decides, and who lacks one unit of it does not.
 #[test]
 fn great_powers_do_not_wrap() {
     let most = POWER_LIMIT / 4 - 1;
-    for powers in [
-        vec![most; 4],
-        vec![most, most, most, 1],
-        vec![most * 2, most, 1, 1],
+    // The greatest prime below 2^32, and the least numerator that makes two thirds of it.
+    let fine = QuorumRule::new(2_863_311_528, 4_294_967_291).unwrap();
+    for (rule, powers, off, decides) in [
+        (QuorumRule::COMMIT, vec![most; 4], 0, true),
+        (QuorumRule::COMMIT, vec![most, most, most, 1], 0, true),
+        (QuorumRule::COMMIT, vec![most, most, most], 0, false),
+        (QuorumRule::COMMIT, vec![most * 2, most, 1, 1], 1, true),
+        (fine, vec![most; 4], 0, true),
+        (fine, vec![most, most, most, 1], 0, false),
+        (fine, vec![most, most, most, 1], 3, true),
+        (fine, vec![most * 2, most, 1, 1], 1, false),
     ] {
-        let mut setup = Setup::calm(4);
-        setup.powers = powers;
+        let mut setup = Setup::calm(powers.len());
+        (setup.powers, setup.rule, setup.weak) = (powers.clone(), rule, vec![off]);
         let mut world = world(setup, Broken(None));
-        world.run_until(500);
-        world.demand_progress(3, 5_000);
+        world.run_until(0);
+        world.stop(off);
+        world.run_until(3_000);
         assert_eq!(world.violations(), []);
+        let height = world.strong().map(|n| world.height(n)).max().unwrap();
+        assert_eq!(height > 3, decides, "{powers:?} without {off} by {rule}");
     }
 }

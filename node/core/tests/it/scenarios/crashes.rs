@@ -140,8 +140,17 @@ fn a_damaged_state_is_not_used() {
         let name = world.disk(1).list().unwrap().into_iter();
         let name = name.max_by_key(|n| n.starts_with("snapshot-")).unwrap();
         assert!(name.starts_with("snapshot-"), "no state is stored");
-        let length = world.disk(1).read(&name).unwrap().len();
-        world.disk(1).truncate(&name, length - 1).unwrap();
+        let mut bytes = world.disk(1).read(&name).unwrap();
+        if seed % 2 == 0 {
+            bytes.pop();
+        } else {
+            let mut rng = Rng::new(seed, 99);
+            let byte = rng.place(bytes.len() - 32); // its check stands behind it
+            bytes[byte] ^= 1 << rng.below(8);
+        }
+        world.disk(1).truncate(&name, 0).unwrap();
+        world.disk(1).append(&name, &bytes).unwrap();
+        world.disk(1).sync(&name).unwrap();
         world.start(1);
         assert_eq!(world.down(1), None);
         world.run_for(600);

@@ -65,6 +65,10 @@ fn a_bad_peer_keeps_nobody_behind() {
         world.submit_change();
         world.run_for(1_000);
         world.start(1);
+        // Nobody but the liar is there at first.
+        world.network.split(|n| usize::from(n > 1));
+        world.run_for(400);
+        world.network.open_all();
         world.run_for(1_500);
         assert_eq!(world.violations(), [], "seed {seed}");
         assert!(world.counts().lies > 0);
