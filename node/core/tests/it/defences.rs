@@ -14,8 +14,10 @@ use crate::docs::{CRATE, defects, page, quoted, rows};
 
 /// Names the line that is missing in a run of the copy's tests.
 const MISSING: &str = "QUORATE_WITHOUT";
-/// Rows to try, by their first cells and with spaces between; all, if it is not set.
+/// Rows to try, by their first cells and with commas between; all, if it is not set.
 const ROWS: &str = "QUORATE_ROWS";
+/// What the page sets before the name of a test of `quorate-node`.
+const OF_NODE: &str = "node: ";
 /// A world whose time stands still would never end.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -29,7 +31,7 @@ struct Line {
     instead: &'static str,
 }
 
-const LINES: [Line; 20] = [
+const LINES: [Line; 26] = [
     Line {
         place: "message.rs: ordered",
         text: "last.is_some_and(|last| last >= signer)",
@@ -135,6 +137,39 @@ const LINES: [Line; 20] = [
         place: "sim/world/verdict.rs: demand_progress",
         text: "self.oracle.report(Violation::NoProgress { why });",
         instead: "let _ = why;",
+    },
+    Line {
+        place: "log.rs: sync",
+        text: "disk.sync(&self.last_name())?",
+        instead: "drop(disk.sync(&self.last_name()))",
+    },
+    Line {
+        place: "node/src/shell/driver/own_key.rs: note_second_machine",
+        text: "told * 3 <= u128::from(set.total().get())",
+        instead: "true",
+    },
+    Line {
+        place: "node/src/shell/driver/own_key.rs: never_signed",
+        text: "mark < slot",
+        instead: "false",
+    },
+    Line {
+        place: "node/src/shell/node.rs: refuse_second",
+        text: "Err(StartError::RunsElsewhere {
+            address: address.into(),
+            key: identity.key(),
+        })",
+        instead: "Ok(())",
+    },
+    Line {
+        place: "node/src/shell/frame.rs: read",
+        text: "length > limit",
+        instead: "false",
+    },
+    Line {
+        place: "node/src/shell/listener.rs: handshake",
+        text: "!party.may(role)",
+        instead: "false",
     },
     Line {
         place: "verifier/src/rule.rs: holds",
@@ -303,27 +338,19 @@ fn lines_without_a_defect_are_where_they_are_looked_for() {
     }
 }
 
-/// Copies the repository's files, changed ones changed, and builds the copy's tests.
-fn build() -> PathBuf {
+/// Copies the repository's files, changed ones changed.
+fn copy() -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("defences");
     let _ = std::fs::remove_dir_all(&copy);
-    let list = [
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ];
     let list = Command::new("git")
-        .args(list)
+        .args(["ls-files", "-z", "--cached", "--others"])
+        .arg("--exclude-standard")
         .current_dir(root())
         .output()
         .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
     let mut changed = changed();
-    for file in String::from_utf8(list.stdout)
-        .unwrap()
-        .split_terminator('\0')
-    {
+    for file in list.split_terminator('\0') {
         let (from, to) = (root().join(file), copy.join(file));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         match changed.remove(Path::new(file)) {
@@ -333,26 +360,67 @@ fn build() -> PathBuf {
         }
     }
     assert!(changed.is_empty(), "git does not know {:?}", changed.keys());
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "-p",
-            "quorate-pbft",
-            "--release",
-            "--locked",
-            "--no-run",
-        ])
-        .env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("defences-target"),
-        )
-        .current_dir(&copy)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{said}");
-    let program = said.split("tests/it/main.rs (").nth(1).unwrap();
-    PathBuf::from(program.split(')').next().unwrap())
+    copy
+}
+
+/// A program with tests of the copy, and their full names.
+struct Program {
+    path: PathBuf,
+    folder: PathBuf,
+    tests: Vec<String>,
+}
+
+impl Program {
+    fn build(copy: &Path, package: &str, folder: &str) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("defences-target");
+        let built = Command::new(env!("CARGO"))
+            .args(["test", "--release", "--locked", "--no-run"])
+            .args(["--test", "it", "-p", package])
+            .env("CARGO_TARGET_DIR", target)
+            .current_dir(copy)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{said}");
+        let path = said.split("tests/it/main.rs (").nth(1).unwrap();
+        let path = PathBuf::from(path.split(')').next().unwrap());
+        let list = Command::new(&path).arg("--list").output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        let tests = list.lines().filter_map(|line| line.strip_suffix(": test"));
+        Self {
+            tests: tests.map(str::to_owned).collect(),
+            folder: copy.join(folder),
+            path,
+        }
+    }
+
+    /// Runs a test, by its last module and its name, without a line.
+    fn run(&self, test: &str, missing: &str) -> Verdict {
+        let is_it = |full: &&String| full.ends_with(&format!("::{test}")) || *full == test;
+        let full = self.tests.iter().find(is_it);
+        let full = full.unwrap_or_else(|| panic!("{test} is not in the copy"));
+        let mut child = Command::new(&self.path)
+            .args(["--exact", full])
+            .env(MISSING, missing)
+            .current_dir(&self.folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        loop {
+            match child.try_wait().unwrap() {
+                Some(status) if status.success() => return Verdict::Passes,
+                Some(_) => return Verdict::Fails,
+                None if start.elapsed() > PATIENCE => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    return Verdict::DoesNotEnd;
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
 }
 
 /// How a test ended without a line.
@@ -364,59 +432,27 @@ enum Verdict {
     DoesNotEnd,
 }
 
-fn run(program: &Path, test: &str, missing: &str) -> Verdict {
-    let mut child = Command::new(program)
-        .args(["--exact", test])
-        .env(MISSING, missing)
-        .current_dir(CRATE)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let start = Instant::now();
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) if status.success() => return Verdict::Passes,
-            Some(_) => return Verdict::Fails,
-            None if start.elapsed() > PATIENCE => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return Verdict::DoesNotEnd;
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-}
-
 /// Every test of a row fails without one of the row's lines, and without each of these lines one of
 /// the row's tests fails. With all of them in place every test passes, in the copy too.
 #[test]
-#[ignore = "builds a copy of the crate and takes minutes: its last result is in docs/consensus.md"]
+#[ignore = "builds a copy and takes many minutes: its last result is in docs/consensus.md"]
 fn every_test_fails_without_its_line() {
     let start = Instant::now();
     let wanted = std::env::var(ROWS).ok();
     let wanted = |row: &Row| {
         let names = wanted.as_deref();
-        names.is_none_or(|names| names.split_whitespace().any(|name| name == row.name))
+        names.is_none_or(|names| names.split(',').any(|name| name == row.name))
     };
     let rows: Vec<_> = rows_with_tests().into_iter().filter(wanted).collect();
-    let program = build();
+    let copy = copy();
+    let core = Program::build(&copy, "quorate-pbft", "node/core");
+    let mut tests = rows.iter().flat_map(|row| &row.tests);
+    let node = tests.any(|test| test.starts_with(OF_NODE));
+    let node = node.then(|| Program::build(&copy, "quorate-node", "node"));
     println!("built in {} s", start.elapsed().as_secs());
-    let listed = Command::new(&program)
-        .arg("--list")
-        .current_dir(CRATE)
-        .output()
-        .unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let full = |test: &str| {
-        let names = listed
-            .lines()
-            .filter_map(|line| line.strip_suffix(": test"));
-        let mut names = names.filter(|name| *name == test || name.ends_with(&format!("::{test}")));
-        names
-            .next()
-            .unwrap_or_else(|| panic!("{test} is not in the copy"))
-            .to_owned()
+    let run = |test: &str, line: &str| match (test.strip_prefix(OF_NODE), &node) {
+        (Some(test), Some(node)) => node.run(test, line),
+        _ => core.run(test, line),
     };
 
     let pairs = rows.iter().flat_map(|row| {
@@ -432,7 +468,7 @@ fn every_test_fails_without_its_line() {
     let next = || waiting.lock().unwrap().next();
     let work = || {
         while let Some((line, test)) = next() {
-            let verdict = run(&program, &full(&test), &line);
+            let verdict = run(&test, &line);
             verdicts.lock().unwrap().insert((line, test), verdict);
         }
     };

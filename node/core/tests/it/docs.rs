@@ -105,11 +105,13 @@ pub(crate) fn defects() -> BTreeSet<String> {
 #[test]
 fn the_tables_name_every_scenarios_test() {
     let page = page();
-    let tests = tests_of("tests/it");
+    let (tests, node) = (tests_of("tests/it"), tests_of("../tests/it/shell"));
     let mut named = BTreeSet::new();
     for row in rows(&page) {
         for name in row.get(2).map(|cell| quoted(cell)).unwrap_or_default() {
-            if name.contains("::") {
+            if let Some(of_node) = name.strip_prefix("node: ") {
+                assert!(node.contains(of_node), "the page names {name}");
+            } else if name.contains("::") {
                 assert!(tests.contains(name), "the page names {name}");
                 named.insert(name.to_owned());
             }
