@@ -31,7 +31,7 @@ struct Line {
     instead: &'static str,
 }
 
-const LINES: [Line; 26] = [
+const LINES: [Line; 27] = [
     Line {
         place: "message.rs: ordered",
         text: "last.is_some_and(|last| last >= signer)",
@@ -126,6 +126,11 @@ const LINES: [Line; 26] = [
         place: "core/snapshot.rs: on_chunk",
         text: "taking.chunk == chunk",
         instead: "true",
+    },
+    Line {
+        place: "core/sync.rs: on_blocks",
+        text: "self.halted || block.block.height() > self.round.height",
+        instead: "self.halted",
     },
     Line {
         place: "core/view_change.rs: check_opening",

@@ -243,7 +243,7 @@ impl Workload for LargeAdding {
 fn a_large_state_comes_in_chunks() {
     let mut setup = Setup::calm(4);
     (setup.weak, setup.wire) = (vec![3], false);
-    (setup.weather.loss, setup.weather.repeats) = (60, 60);
+    (setup.weather.loss, setup.weather.repeats) = (60, 400);
     setup.weather.delay_max_ms = 6;
     let mut world = world_of(setup, Broken(None), LargeAdding(Adding::default()));
     world.run_until(2_000);
