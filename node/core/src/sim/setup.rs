@@ -1,11 +1,11 @@
 //! What a world is made of, by hand or from a seed.
 
+use quorate_verifier::rule::QuorumRule;
+
 use super::liars::LiarKind;
 use super::network::Weather;
 use super::rng::Rng;
 use crate::time::Timing;
-
-use quorate_verifier::rule::QuorumRule;
 
 /// What goes wrong by itself while the world is in chaos, in ms between two events; 0 is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
