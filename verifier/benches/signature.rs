@@ -1,6 +1,7 @@
-//! What a certificate of 67 votes costs: one batch against 67 single checks.
+//! What a certificate of 67 votes costs, one batch against 67 single checks; and what a signature
+//! costs in batches of other sizes, which is how requests are checked.
 //!
-//! Run `cargo bench -p quorate-verifier --bench signature`. The last line gives the ratio.
+//! Run `cargo bench -p quorate-verifier --bench signature`. The last lines give the figures.
 #![allow(
     missing_docs,
     reason = "criterion's macro writes an undocumented function"
@@ -98,10 +99,43 @@ fn print_ratio() {
     );
 }
 
+/// Microseconds a signature: every one by its own key, and all by eight keys.
+fn print_sizes() {
+    let secrets: Vec<_> = (0..=255)
+        .map(|seed| SigningKey::from_bytes(&[seed; 32]))
+        .collect();
+    println!("signatures at once: microseconds each, all by other keys, by 8 keys");
+    for size in [1, 4, 8, 16, 32, 64, 128, 256] {
+        let costs = [secrets.len(), 8].map(|keys| {
+            let messages: Vec<_> = (0..size).map(|i: usize| i.to_le_bytes()).collect();
+            let signed: Vec<_> = (0..size)
+                .map(|i| {
+                    let secret = &secrets[i % keys];
+                    let key = VoteKey::from_bytes(secret.verifying_key().as_bytes()).unwrap();
+                    (
+                        key,
+                        Signature::from_bytes(secret.sign(&messages[i]).to_bytes()),
+                    )
+                })
+                .collect();
+            let items: Vec<_> = signed
+                .iter()
+                .zip(&messages)
+                .map(|((key, signature), message)| (key, message.as_slice(), signature))
+                .collect();
+            let check = || verify_batch(black_box(&items)).unwrap();
+            let fastest = (0..ROUNDS).map(|_| timed(check)).min().unwrap();
+            fastest.as_secs_f64() * 1e6 / items.len() as f64
+        });
+        println!("{size:4}: {:5.1} {:5.1}", costs[0], costs[1]);
+    }
+}
+
 criterion_group!(benches, benchmark);
 
 fn main() {
     benches();
     Criterion::default().configure_from_args().final_summary();
     print_ratio();
+    print_sizes();
 }

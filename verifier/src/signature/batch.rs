@@ -10,6 +10,7 @@
 //!            probability 1/8 and more
 //! Source     docs/signatures.md#batch; Bernstein et al., High-speed high-security signatures, section 5
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::once;
@@ -110,13 +111,21 @@ fn combined_equation_holds(
     let mut b_scalar = Scalar::ZERO;
     let mut scalars = Vec::with_capacity(2 * items.len());
     let mut points = Vec::with_capacity(2 * items.len());
+    // Signatures under one key share its term: z_i k_i A + z_j k_j A = (z_i k_i + z_j k_j) A.
+    let mut places: BTreeMap<&[u8; 32], usize> = BTreeMap::new();
     for (((key, message, signature), parts), z) in items.iter().zip(decoded).zip(Weights::of(items))
     {
         let Ok(Parts { R, s }) = parts else { continue };
         let k = challenge(&signature.r_bytes(), key.as_bytes(), message);
         b_scalar -= z * s;
-        scalars.extend([z, z * k]); // the sum is negated, so that z stays short where it stands alone
-        points.extend([*R, key.point()]);
+        scalars.push(z); // the sum is negated, so that z stays short where it stands alone
+        points.push(*R);
+        let place = *places.entry(key.as_bytes()).or_insert_with(|| {
+            scalars.push(Scalar::ZERO);
+            points.push(key.point());
+            scalars.len() - 1
+        });
+        scalars[place] += z * k;
     }
     let sum = EdwardsPoint::vartime_multiscalar_mul(
         once(&b_scalar).chain(&scalars),
