@@ -24,6 +24,20 @@ impl Block {
         Self::checked(header, payload).map(Arc::new)
     }
 
+    /// A new block, with the header that `header` makes for the payload's root.
+    pub fn make(payload: Payload, header: impl FnOnce(Digest) -> Header) -> Arc<Self> {
+        let payload_root = payload.root();
+        let header = Header {
+            payload_root,
+            ..header(payload_root)
+        };
+        Arc::new(Self {
+            digest: header.digest(),
+            header,
+            payload,
+        })
+    }
+
     fn checked(header: Header, payload: Payload) -> Option<Self> {
         let fits = payload.root() == header.payload_root;
         fits.then(|| Self {

@@ -10,13 +10,14 @@ use quorate_verifier::merkle;
 use quorate_verifier::primitives::{Digest, Height, TimeMs};
 use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::set::{SetCommitment, ValidatorSet};
+use quorate_verifier::signature::VoteKey;
 
 use crate::app::{App, ChangeError, check_parameters};
 use crate::block::{Block, FinalBlock};
 use crate::defect::{Build, Defect};
-use crate::limits::{CLOCK_DRIFT_MS, RECENT_HEADERS, SETS_HELD};
+use crate::limits::{CLOCK_DRIFT_MS, RECENT_HEADERS, SETS_HELD, SIGNATURES_TOGETHER};
 use crate::quorum::{is_quorum, power_of};
-use crate::request::Request;
+use crate::request::{Request, are_signed};
 use crate::scheme::Scheme;
 use crate::snapshot::{Link, Offer, Path, Snapshot, SnapshotError};
 
@@ -337,6 +338,7 @@ impl<A: App> Chain<A> {
             return Err(Refusal::Limit("bytes"));
         }
         let mut sequences = BTreeMap::new();
+        let mut unchecked = Vec::new();
         for (index, request) in payload.requests.iter().enumerate() {
             if above(request.size(), limits.request_bytes) {
                 return Err(Refusal::Limit("bytes in a request"));
@@ -358,29 +360,31 @@ impl<A: App> Chain<A> {
             self.app
                 .admit(request)
                 .map_err(|reason| Refusal::NotAdmitted(index, reason))?;
-            if !vouched(request) && !self.is_signed(scheme, build, request, &client.key) {
-                return Err(Refusal::RequestSignature(index));
+            if !vouched(request) {
+                unchecked.push((index, request, client.key));
+            }
+        }
+        for group in unchecked.chunks(SIGNATURES_TOGETHER) {
+            let requests = group.iter().map(|(_, request, key)| (&***request, key));
+            let signed = self.are_signed(scheme, build, &requests.collect::<Vec<_>>());
+            if let Some(((index, ..), _)) = group.iter().zip(signed).find(|(_, signed)| !signed) {
+                return Err(Refusal::RequestSignature(*index));
             }
         }
         Ok(())
     }
 
-    /// Whether a request is signed by this key.
-    pub(crate) fn is_signed<S: Scheme, B: Build>(
+    /// For each of these requests whether it is signed by the key beside it.
+    pub(crate) fn are_signed<S: Scheme, B: Build>(
         &self,
         scheme: &S,
         build: &B,
-        request: &Request,
-        key: &quorate_verifier::signature::VoteKey,
-    ) -> bool {
-        let Request {
-            client,
-            sequence,
-            body,
-            signature,
-        } = request;
-        let bytes = Request::signed_bytes(&self.genesis, client, *sequence, body);
-        build.lacks(Defect::RequestsUnchecked) || scheme.verify(key, &bytes, signature)
+        requests: &[(&Request, &VoteKey)],
+    ) -> Vec<bool> {
+        if build.lacks(Defect::RequestsUnchecked) {
+            return vec![true; requests.len()];
+        }
+        are_signed(scheme, &self.genesis, requests)
     }
 
     /// Whether a block is final and the next one: `docs/consensus.md#state-transfer`.

@@ -111,6 +111,10 @@ pub enum Defect {
     LimitsUnchecked,
     /// A peer is believed to be as far as it ever said.
     HeightsOnlyGrow,
+    /// A decision is not written down before the next height's votes.
+    DecisionUnlogged,
+    /// A source that sent a bad signature is checked together with the others all the same.
+    NoDoubt,
     /// A disk error is retried, and the vote sent.
     DiskErrorIgnored,
 }

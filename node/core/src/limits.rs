@@ -25,6 +25,15 @@ pub const REQUESTS_PER_CLIENT: u64 = 256;
 pub const POOL_BYTES: usize = 64 << 20;
 /// Pending requests in all.
 pub const POOL_REQUESTS: usize = 1 << 16;
+/// Requests in one message, at most ...
+pub const REQUESTS_PER_MESSAGE: usize = 256;
+/// ... and their bytes, unless a single one has more.
+pub const REQUESTS_BYTES: usize = 1 << 20;
+/// Signatures of requests that are checked at once: with more, each costs hardly less, and a bad
+/// one hurts more (`cargo bench -p quorate-verifier --bench signature`).
+pub const SIGNATURES_TOGETHER: usize = 64;
+/// Requests of a source that sent a badly signed one are checked one by one for so long, in ms.
+pub const DOUBT_MS: u64 = 1_000;
 /// Requests of local clients that are passed on again with a retransmission.
 pub const REQUESTS_PER_RESEND: usize = 16;
 

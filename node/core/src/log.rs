@@ -267,7 +267,7 @@ impl RecordLog {
             self.sync(disk)?;
             self.start_segment(disk, sync_directory)?;
         }
-        let frame = encode_frame(self.next, self.synced, &record.to_bytes());
+        let frame = encode_frame(self.next, self.synced, record);
         disk.append(&self.last_name(), &frame)?;
         self.bytes += frame.len();
         self.next += 1;
@@ -350,13 +350,14 @@ fn sequence_of(prefix: &str, name: &str) -> Option<u64> {
     (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
-fn encode_frame(sequence: u64, synced: u64, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len()).expect("a record is smaller than a message");
-    let mut frame = Vec::with_capacity(FRONT_BYTES + body.len() + CHECK_BYTES);
-    frame.extend_from_slice(&length.to_le_bytes());
-    frame.extend_from_slice(&sequence.to_le_bytes());
-    frame.extend_from_slice(&synced.to_le_bytes());
-    frame.extend_from_slice(body);
+fn encode_frame(sequence: u64, synced: u64, record: &Record) -> Vec<u8> {
+    let mut frame = vec![0; FRONT_BYTES];
+    record.write(&mut frame);
+    let length = frame.len() - FRONT_BYTES;
+    let length = u32::try_from(length).expect("a record is smaller than a message");
+    frame[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    frame[LENGTH_BYTES..LENGTH_BYTES + 8].copy_from_slice(&sequence.to_le_bytes());
+    frame[LENGTH_BYTES + 8..FRONT_BYTES].copy_from_slice(&synced.to_le_bytes());
     let check = Sha256::digest(&frame);
     frame.extend_from_slice(&check[..CHECK_BYTES]);
     frame

@@ -12,8 +12,11 @@ use quorate_verifier::signature::Signature;
 
 use crate::ballot::{Ballot, PreparedClaim, ReportBody, Step, read_claim, write_claim};
 use crate::block::{Block, FinalBlock};
-use crate::limits::{BLOCKS_PER_ANSWER, CHUNK_BYTES, SET_BYTES_MAX, VOTES_MAX};
-use crate::request::{Request, read_long, write_count};
+use crate::limits::{
+    BLOCKS_PER_ANSWER, CHUNK_BYTES, REQUEST_BYTES_MAX, REQUESTS_BYTES, REQUESTS_PER_MESSAGE,
+    SET_BYTES_MAX, VOTES_MAX,
+};
+use crate::request::{Request, read_long, read_requests, write_count};
 use crate::snapshot::Offer;
 
 /// A prepare or a commit.
@@ -188,8 +191,8 @@ pub struct Report {
 /// Everything that replicas say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A client's request.
-    Request(Arc<Request>),
+    /// Clients' requests.
+    Requests(Vec<Arc<Request>>),
     /// A proposal.
     PrePrepare(Arc<PrePrepare>),
     /// A prepare or commit.
@@ -221,7 +224,7 @@ macro_rules! kind_bytes {
 }
 
 kind_bytes! {
-    REQUEST = 1; PRE_PREPARE = 2; PREPARE = 3; COMMIT = 4; VIEW_CHANGE = 5; STATUS = 6;
+    REQUESTS = 1; PRE_PREPARE = 2; PREPARE = 3; COMMIT = 4; VIEW_CHANGE = 5; STATUS = 6;
     FETCH_BLOCKS = 7; FETCH_BLOCK = 8; FETCH_SET = 9; BLOCKS = 10; BLOCK = 11; SET = 12;
     PROBE = 13; REPORT = 14; FETCH_SNAPSHOT = 15; FETCH_CHUNK = 16; OFFER = 17; CHUNK = 18;
 }
@@ -229,7 +232,11 @@ kind_bytes! {
 impl Canonical for Message {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Request(request) => tagged(out, REQUEST, &**request),
+            Self::Requests(requests) => {
+                out.push(REQUESTS);
+                write_count(out, requests.len());
+                requests.iter().for_each(|request| request.write(out));
+            }
             Self::PrePrepare(proposal) => tagged(out, PRE_PREPARE, &**proposal),
             Self::Vote(vote) => {
                 out.push(if vote.step == Step::Commit {
@@ -291,7 +298,11 @@ impl Canonical for Message {
 
     fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match input.u8("message kind")? {
-            REQUEST => Self::Request(Request::read(input).map(Arc::new)?),
+            REQUESTS => Self::Requests(read_requests(
+                input,
+                REQUESTS_PER_MESSAGE,
+                REQUESTS_BYTES + REQUEST_BYTES_MAX,
+            )?),
             PRE_PREPARE => Self::PrePrepare(PrePrepare::read(input).map(Arc::new)?),
             PREPARE => Self::Vote(read_vote(input, Step::Prepare)?),
             COMMIT => Self::Vote(read_vote(input, Step::Commit)?),

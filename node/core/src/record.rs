@@ -1,7 +1,9 @@
 //! What a replica must still know after a crash: `docs/consensus.md#slots`, `#restart`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use quorate_verifier::certificate::CommitCertificate;
 use quorate_verifier::encoding::{Canonical, DecodeError, Reader};
 use quorate_verifier::primitives::Height;
 use quorate_verifier::set::ValidatorSet;
@@ -25,8 +27,10 @@ pub enum Record {
         /// For a pre-prepare above view 0, the quorum's claims.
         opening: Option<Arc<Opening>>,
     },
-    /// A final block.
+    /// A final block that the log does not have.
     Final(Arc<FinalBlock>),
+    /// What makes a block of this height final that the log has.
+    Certificate(Height, CommitCertificate),
     /// Proof of a double vote: to be kept when the votes of its height are forgotten.
     Evidence(Arc<DoubleVote>),
     /// An opened validator set: the chain cannot be followed past its first height without it.
@@ -40,6 +44,7 @@ impl Record {
             Self::Block(block) => block.height(),
             Self::Vote { ballot, .. } => ballot.slot.height,
             Self::Final(block) => block.block.height(),
+            Self::Certificate(height, _) => *height,
             Self::Evidence(proof) => proof.slot.height,
             Self::Set(_) => Height::GENESIS,
         }
@@ -89,6 +94,11 @@ impl Canonical for Record {
                 out.push(5);
                 set.write(out);
             }
+            Self::Certificate(height, certificate) => {
+                out.push(6);
+                height.write(out);
+                certificate.write(out);
+            }
         }
     }
 
@@ -114,12 +124,32 @@ impl Canonical for Record {
             3 => Self::Final(FinalBlock::read(input).map(Arc::new)?),
             4 => Self::Evidence(DoubleVote::read(input).map(Arc::new)?),
             5 => Self::Set(ValidatorSet::read(input).map(Arc::new)?),
+            6 => Self::Certificate(Height::read(input)?, CommitCertificate::read(input)?),
             byte => {
                 return Err(DecodeError::rule(
                     "record kind",
-                    format!("1 to 5, not {byte}"),
+                    format!("1 to 6, not {byte}"),
                 ));
             }
         })
     }
+}
+
+/// Final blocks of which a log has both the block and its certificate, by height: a replica may
+/// have decided them and not stored them elsewhere yet (`docs/consensus.md#restart`).
+pub fn finals(records: &[Record]) -> BTreeMap<Height, Arc<FinalBlock>> {
+    let blocks = records.iter().filter_map(|record| match record {
+        Record::Block(block) => Some((block.digest(), block)),
+        _ => None,
+    });
+    let blocks: BTreeMap<_, _> = blocks.collect();
+    let found = records.iter().filter_map(|record| match record {
+        Record::Certificate(height, certificate) => {
+            let block = (*blocks.get(&certificate.block())?).clone();
+            let certificate = certificate.clone();
+            Some((*height, Arc::new(FinalBlock { block, certificate })))
+        }
+        _ => None,
+    });
+    found.collect()
 }

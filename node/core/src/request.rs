@@ -7,10 +7,11 @@ use quorate_verifier::encoding::{Canonical, DecodeError, Reader};
 use quorate_verifier::merkle;
 use quorate_verifier::message::Tag;
 use quorate_verifier::primitives::Digest;
-use quorate_verifier::signature::Signature;
+use quorate_verifier::signature::{Signature, VoteKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use crate::scheme::Scheme;
 
 /// Bytes of salt before a request in its leaf of the payload tree.
 pub const LEAF_SALT_BYTES: usize = 16;
@@ -68,6 +69,27 @@ impl fmt::Debug for Request {
         } = self;
         write!(f, "Request({client:?}, {sequence}, {} bytes)", body.len())
     }
+}
+
+/// For each of these requests whether the key has signed it for the chain with this genesis digest.
+pub fn are_signed<S: Scheme>(
+    scheme: &S,
+    chain: &Digest,
+    requests: &[(&Request, &VoteKey)],
+) -> Vec<bool> {
+    let bytes = requests.iter().map(|(request, _)| {
+        let Request {
+            client,
+            sequence,
+            body,
+            ..
+        } = request;
+        Request::signed_bytes(chain, client, *sequence, body)
+    });
+    let bytes: Vec<_> = bytes.collect();
+    let items = requests.iter().zip(&bytes);
+    let items = items.map(|((request, key), bytes)| (*key, bytes.as_slice(), &request.signature));
+    scheme.verify_each(&items.collect::<Vec<_>>())
 }
 
 /// The requests of a block, in order, and the salt that hides each from its neighbours.
@@ -159,6 +181,29 @@ pub(crate) fn read_count(
     }
 }
 
+/// A `u32` count, at most `most`, and so many requests of `limit` bytes together.
+pub(crate) fn read_requests(
+    input: &mut Reader<'_>,
+    most: usize,
+    limit: usize,
+) -> Result<Vec<Arc<Request>>, DecodeError> {
+    let count = read_count(input, "requests", most)?;
+    let before = input.left();
+    let mut requests = Vec::new();
+    for _ in 0..count {
+        requests.push(Arc::new(Request::read(input)?));
+        let length = before - input.left();
+        if length > limit {
+            return Err(DecodeError::TooLong {
+                field: "requests",
+                length,
+                limit,
+            });
+        }
+    }
+    Ok(requests)
+}
+
 /// Appends a `u32` count.
 ///
 /// # Panics
@@ -190,6 +235,7 @@ impl Canonical for Request {
 
 impl Canonical for Payload {
     fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(self.salt.len() + 4 + self.size()); // a large one is not copied as it grows
         out.extend_from_slice(&self.salt);
         write_count(out, self.requests.len());
         for request in &self.requests {
@@ -198,21 +244,7 @@ impl Canonical for Payload {
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let salt = input.array("payload salt")?;
-        let count = read_count(input, "requests", PAYLOAD_REQUESTS_MAX)?;
-        let before = input.left();
-        let mut requests = Vec::new();
-        for _ in 0..count {
-            requests.push(Arc::new(Request::read(input)?));
-            let length = before - input.left();
-            if length > PAYLOAD_BYTES_MAX {
-                let limit = PAYLOAD_BYTES_MAX;
-                return Err(DecodeError::TooLong {
-                    field: "payload",
-                    length,
-                    limit,
-                });
-            }
-        }
+        let requests = read_requests(input, PAYLOAD_REQUESTS_MAX, PAYLOAD_BYTES_MAX)?;
         Ok(Self { salt, requests })
     }
 }

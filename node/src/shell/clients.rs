@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::driver::Event;
+use super::driver::{Asked, Event};
 use super::frame::{self, FrameError};
 use super::node::Shared;
 use super::parties::Party;
@@ -262,11 +262,7 @@ pub(super) async fn serve(
                     };
                     permit.forget(); // given back when its answer is written
                     let answer = answer.clone();
-                    if shared
-                        .send(Event::Submit { request, answer })
-                        .await
-                        .is_err()
-                    {
+                    if shared.ask(Asked::Client { request, answer }).await.is_err() {
                         return;
                     }
                 }

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::config::NodeConfig;
 use super::disk::{self, Directory};
-use super::driver::{Driver, Event, Parts, Stop};
+use super::driver::{Asked, Driver, Event, Inlet, Parts, Stop, inbox};
 use super::listener::{self, Port};
 use super::metrics::{self, Figures};
 use super::parties::{Parties, PartiesError};
@@ -33,6 +33,8 @@ use super::transport::{self, Links};
 
 /// Events that wait for the driver, of all peers and clients together.
 const EVENTS: usize = 8192;
+/// Lots of requests that wait for the driver: clients wait then, and peers are not listened to.
+const ASKED: usize = 8192;
 
 /// Links end within this many of these.
 const CLOSING_STEPS: u32 = 100;
@@ -122,13 +124,18 @@ pub struct Shared {
     pub(super) progress: watch::Sender<Option<Progress>>,
     /// Turns true when the node is taken apart: every link ends then.
     pub(super) closing: watch::Sender<bool>,
-    events: mpsc::Sender<Event>,
+    inlet: Inlet,
 }
 
 impl Shared {
     /// Hands an event to the driver; an error means that the node stops.
     pub(super) async fn send(&self, event: Event) -> Result<(), ()> {
-        self.events.send(event).await.map_err(|_| ())
+        self.inlet.events.send(event).await.map_err(|_| ())
+    }
+
+    /// Hands a request to the driver; an error means that the node stops.
+    pub(super) async fn ask(&self, asked: Asked) -> Result<(), ()> {
+        self.inlet.asked.send(asked).await.map_err(|_| ())
     }
 
     /// The status with what is known of the links.
@@ -146,6 +153,7 @@ impl Shared {
                 received: outbox.received.load(Relaxed),
                 dropped: outbox.dropped.load(Relaxed),
                 queued: outbox.waiting(),
+                overlooked: outbox.overlooked.load(Relaxed),
                 faults: outbox.faults.load(Relaxed),
             })
         };
@@ -315,8 +323,8 @@ impl Node {
             Some(metrics) => Some(bind(&metrics.listen.to_string()).await?),
             None => None,
         };
-        let (events, receiver) = mpsc::channel(EVENTS);
-        let links = Arc::new(Links::new(parties.clone(), events.clone()));
+        let (inlet, inbox) = inbox(EVENTS, ASKED);
+        let links = Arc::new(Links::new(parties.clone(), inlet.clone()));
         let figures = Arc::new(Figures::default());
         let (progress, _) = watch::channel(None);
         let shared = Arc::new(Shared {
@@ -327,7 +335,7 @@ impl Node {
             set: set.clone(),
             progress: progress.clone(),
             closing: watch::channel(false).0,
-            events: events.clone(),
+            inlet: inlet.clone(),
         });
         let parts = Parts {
             genesis: founding.genesis,
@@ -371,9 +379,9 @@ impl Node {
             }));
         }
         info!(name = %config.name, address = %listen, key = %identity.key(), "the node runs");
-        let driver = tokio::task::spawn_blocking(move || driver.run(receiver));
+        let driver = tokio::task::spawn_blocking(move || driver.run(inbox));
         Ok(Self {
-            events,
+            events: inlet.events,
             driver,
             tasks,
             shared,

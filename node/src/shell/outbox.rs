@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use quorate_pbft::limits::MESSAGE_BYTES_MAX;
 use quorate_pbft::message::Message;
 use tokio::sync::Notify;
@@ -18,7 +19,7 @@ pub const LANE_BYTES: usize = 2 * MESSAGE_BYTES_MAX;
 pub const LANE_FRAMES: usize = 8192;
 
 /// An encoded message, shared by all whom it is for.
-pub type Frame = Arc<[u8]>;
+pub type Frame = Bytes;
 
 /// Which frames go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Lane {
     /// Of a message.
     pub const fn of(message: &Message) -> Self {
         match message {
-            Message::Request(_)
+            Message::Requests(_)
             | Message::Blocks(_)
             | Message::Block(_)
             | Message::Set(_)
@@ -104,6 +105,8 @@ pub struct Outbox {
     pub received: AtomicU64,
     /// Frames that were dropped because the lane was full or the link down.
     pub dropped: AtomicU64,
+    /// Lots of requests from the peer that were not looked at, since too many waited.
+    pub overlooked: AtomicU64,
     /// Rules that the peer broke.
     pub faults: AtomicU64,
 }

@@ -67,6 +67,9 @@ pub struct PeerStatus {
     pub dropped: u64,
     /// Frames that wait for it.
     pub queued: usize,
+    /// Lots of requests from it that were not looked at, since too many waited.
+    #[serde(default)]
+    pub overlooked: u64,
     /// Rules that it broke.
     pub faults: u64,
 }

@@ -1,9 +1,11 @@
 //! Final blocks with their certificates and outcomes, opened sets, and where each request was
-//! executed: redb, one durable transaction for everything that a step hands over.
+//! executed: redb, one durable transaction for everything that is handed over together.
+//!
+//! What is announced can be read at once, before it is durable: the vote log has it until then.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_pbft::block::FinalBlock;
 use quorate_pbft::request::{ClientKey, Request};
@@ -21,9 +23,10 @@ const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 const SEALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("seals");
 /// Height to the outcomes of its requests: each a `u32` length and so many bytes.
 const OUTCOMES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outcomes");
-/// Client and the last sequence, big-endian, that a block executed of it, to that block's height:
-/// a client's sequences in a block have no gaps, so one row stands for all of them.
-const REQUESTS: TableDefinition<'_, [u8; 40], u64> = TableDefinition::new("last requests");
+/// Client and the last sequence, big-endian, that blocks which were written together executed of
+/// it, to the height of the last of them: a client's sequences have no gaps, so one row stands for
+/// all of them, and a request is in that block or in one below, above the client's row before.
+const REQUESTS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("last requests");
 /// Commitment to opened set.
 const SETS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("sets");
 /// The last certified state: a start begins from it.
@@ -31,7 +34,9 @@ const SNAPSHOT: TableDefinition<'_, (), &[u8]> = TableDefinition::new("snapshot"
 /// What the file is of.
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 
-const FORMAT: &[u8] = b"2";
+const FORMAT: &[u8] = b"3";
+/// Entries that are written in one transaction, at most.
+pub const ENTRIES_TOGETHER: usize = 128;
 /// Memory that the database keeps for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -49,6 +54,9 @@ pub enum StoreError {
         /// Why it does not decode.
         error: DecodeError,
     },
+    /// Nobody writes any more.
+    #[error("the block store's thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// Another chain's store, or one of another version.
     #[error("the block store is of another {0}")]
     Foreign(&'static str),
@@ -63,10 +71,10 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 /// Something to be kept.
 #[derive(Clone, Debug)]
 pub enum Entry {
-    /// A final block.
+    /// A final block that is not executed yet.
     Block(Arc<FinalBlock>),
-    /// What executing it gave.
-    Outcomes(Arc<FinalBlock>, Vec<Vec<u8>>),
+    /// A final block, and what executing it gave.
+    Executed(Arc<FinalBlock>, Arc<[Vec<u8>]>),
     /// More votes for a final block.
     Seal(Height, CommitCertificate),
     /// An opened set.
@@ -92,6 +100,14 @@ pub struct Executed {
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
+    announced: Arc<Mutex<Announced>>,
+}
+
+/// What was announced and is not durable yet.
+#[derive(Default)]
+struct Announced {
+    blocks: BTreeMap<Height, (Arc<FinalBlock>, Arc<[Vec<u8>]>)>,
+    seals: BTreeMap<Height, CommitCertificate>,
 }
 
 /// SHA-256 of a request's canonical bytes.
@@ -137,7 +153,46 @@ impl Store {
         write.commit()?;
         Ok(Self {
             database: Arc::new(database),
+            announced: Arc::default(),
         })
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets readers see what is about to be kept.
+    pub fn announce(&self, entry: &Entry) {
+        let mut announced = self.announced();
+        match entry {
+            Entry::Executed(block, outcomes) => {
+                let value = (block.clone(), outcomes.clone());
+                announced.blocks.insert(block.block.height(), value);
+            }
+            Entry::Seal(height, certificate) => {
+                announced.seals.insert(*height, certificate.clone());
+            }
+            // Nobody asks for these before they are durable.
+            Entry::Block(_) | Entry::Set(_) | Entry::Snapshot(_) => {}
+        }
+    }
+
+    /// What was announced is durable now, and is read from the database.
+    fn settle(&self, entries: &[Entry]) {
+        let mut announced = self.announced();
+        for entry in entries {
+            match entry {
+                Entry::Executed(block, _) => {
+                    announced.blocks.remove(&block.block.height());
+                }
+                Entry::Seal(height, _) => {
+                    announced.seals.remove(height);
+                }
+                Entry::Block(_) | Entry::Set(_) | Entry::Snapshot(_) => {}
+            }
+        }
     }
 
     /// Keeps everything in one durable transaction.
@@ -145,8 +200,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn keep(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.write(entries)?;
+        self.settle(entries);
+        Ok(())
+    }
+
+    fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         {
+            let mut requests = write.open_table(REQUESTS)?;
+            for (client, (sequence, height)) in last_sequences(entries) {
+                requests.insert(request_key(&client, sequence).as_slice(), height.get())?;
+            }
             let mut blocks = write.open_table(BLOCKS)?;
             for entry in entries {
                 match entry {
@@ -154,14 +219,11 @@ impl Store {
                         let height = block.block.height().get();
                         blocks.insert(height, block.to_bytes().as_slice())?;
                     }
-                    Entry::Outcomes(block, outcomes) => {
+                    Entry::Executed(block, outcomes) => {
                         let height = block.block.height().get();
+                        blocks.insert(height, block.to_bytes().as_slice())?;
                         let mut table = write.open_table(OUTCOMES)?;
                         table.insert(height, join(outcomes).as_slice())?;
-                        let mut table = write.open_table(REQUESTS)?;
-                        for (client, sequence) in last_sequences(block) {
-                            table.insert(request_key(&client, sequence), height)?;
-                        }
                     }
                     Entry::Seal(height, certificate) => {
                         let mut table = write.open_table(SEALS)?;
@@ -214,22 +276,37 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn block(&self, height: Height) -> Result<Option<FinalBlock>, StoreError> {
-        let read = self.database.begin_read()?;
-        let blocks = read.open_table(BLOCKS)?;
-        let Some(bytes) = blocks.get(height.get())? else {
-            return Ok(None);
+        let (block, seal) = {
+            let announced = self.announced();
+            let block = announced
+                .blocks
+                .get(&height)
+                .map(|(block, _)| block.clone());
+            (block, announced.seals.get(&height).cloned())
         };
-        let mut block = decode_block(height, bytes.value())?;
-        if let Some(bytes) = read.open_table(SEALS)?.get(height.get())? {
-            let sealed = CommitCertificate::from_bytes(bytes.value());
-            let sealed = sealed.map_err(|error| StoreError::Damaged {
-                what: format!("the certificate of height {}", height.get()),
-                error,
-            })?;
-            // One of another block says nothing of this one.
-            if sealed.block() == block.certificate.block() {
-                block.certificate = sealed;
+        // What is announced no more is in the database: it is looked into afterwards.
+        let read = self.database.begin_read()?;
+        let mut block = match block {
+            Some(block) => (*block).clone(),
+            None => match read.open_table(BLOCKS)?.get(height.get())? {
+                Some(bytes) => decode_block(height, bytes.value())?,
+                None => return Ok(None),
+            },
+        };
+        let seal = match (seal, read.open_table(SEALS)?.get(height.get())?) {
+            (Some(seal), _) => Some(seal),
+            (None, Some(bytes)) => {
+                let sealed = CommitCertificate::from_bytes(bytes.value());
+                Some(sealed.map_err(|error| StoreError::Damaged {
+                    what: format!("the certificate of height {}", height.get()),
+                    error,
+                })?)
             }
+            (None, None) => None,
+        };
+        // One of another block says nothing of this one.
+        if let Some(seal) = seal.filter(|seal| seal.block() == block.certificate.block()) {
+            block.certificate = seal;
         }
         Ok(Some(block))
     }
@@ -239,6 +316,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn outcomes(&self, height: Height) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        if let Some((_, outcomes)) = self.announced().blocks.get(&height) {
+            return Ok(Some(outcomes.to_vec()));
+        }
         let table = self.database.begin_read()?.open_table(OUTCOMES)?;
         let Some(bytes) = table.get(height.get())? else {
             return Ok(None);
@@ -255,35 +335,58 @@ impl Store {
         client: &ClientKey,
         sequence: u64,
     ) -> Result<Option<Executed>, StoreError> {
+        let announced: Vec<_> = self.announced().blocks.keys().copied().collect();
+        let indexed = self.indexed(client, sequence)?;
+        // In the database it can be in few blocks only, and it is in the last of them most often.
+        let below = (indexed.0.get()..indexed.1.get())
+            .rev()
+            .map(|h| Height::new(h + 1));
+        for height in announced.into_iter().chain(below) {
+            let Some(block) = self.block(height)? else {
+                break; // stored blocks begin above it
+            };
+            let mut requests = (0u32..).zip(&block.block.payload().requests);
+            let found = requests.find(|(_, r)| (r.client, r.sequence) == (*client, sequence));
+            let Some((index, request)) = found else {
+                continue;
+            };
+            let at = usize::try_from(index).unwrap_or(usize::MAX);
+            let outcomes = self.outcomes(height)?.unwrap_or_default();
+            let outcome = outcomes.into_iter().nth(at);
+            let outcome = outcome.ok_or_else(|| StoreError::Damaged {
+                what: format!("the outcomes of height {}", height.get()),
+                error: DecodeError::rule("outcomes", "there is one for each request"),
+            })?;
+            return Ok(Some(Executed {
+                height,
+                index,
+                digest: request_digest(request),
+                outcome,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The client's request with this sequence, if it is in the database, is above the first of
+    /// these heights and not above the second.
+    fn indexed(&self, client: &ClientKey, sequence: u64) -> Result<(Height, Height), StoreError> {
         let table = self.database.begin_read()?.open_table(REQUESTS)?;
-        let (from, to) = (request_key(client, sequence), request_key(client, u64::MAX));
-        let Some(height) = table.range(from..=to)?.next().transpose()? else {
-            return Ok(None);
+        let key = |sequence| request_key(client, sequence);
+        let after = table
+            .range(key(sequence).as_slice()..=key(u64::MAX).as_slice())?
+            .next();
+        let before = table
+            .range(key(0).as_slice()..key(sequence).as_slice())?
+            .next_back();
+        let height = |row: Option<Result<(_, redb::AccessGuard<'_, u64>), redb::StorageError>>| {
+            let row = row.transpose()?;
+            Ok::<_, StoreError>(row.map(|(_, height)| Height::new(height.value())))
         };
-        let height = Height::new(height.1.value());
-        let damaged = |what: &str| StoreError::Damaged {
-            what: format!("the {what} of height {}", height.get()),
-            error: DecodeError::rule("request", "the index names a stored one"),
-        };
-        let block = self.block(height)?.ok_or_else(|| damaged("block"))?;
-        let requests = block.block.payload().requests.iter();
-        let place = (0u32..)
-            .zip(requests)
-            .find(|(_, r)| (r.client, r.sequence) == (*client, sequence));
-        // Else a later one is the first that is known: stored blocks begin after this one.
-        let Some((index, request)) = place else {
-            return Ok(None);
-        };
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let outcomes = self.outcomes(height)?.unwrap_or_default();
-        let outcome = outcomes.into_iter().nth(at);
-        let outcome = outcome.ok_or_else(|| damaged("outcomes"))?;
-        Ok(Some(Executed {
-            height,
-            index,
-            digest: request_digest(request),
-            outcome,
-        }))
+        let first: (Option<Height>, Option<Height>) = (height(before)?, height(after)?);
+        Ok(match first {
+            (before, Some(after)) => (before.unwrap_or(Height::GENESIS), after),
+            (_, None) => (Height::GENESIS, Height::GENESIS),
+        })
     }
 
     /// An opened set.
@@ -326,12 +429,18 @@ fn decode_set(bytes: &[u8]) -> Result<ValidatorSet, StoreError> {
     })
 }
 
-/// Each client of a block with its last sequence there.
-fn last_sequences(block: &FinalBlock) -> BTreeMap<ClientKey, u64> {
+/// Each client of these blocks with its last sequence there, and in which block that is.
+fn last_sequences(entries: &[Entry]) -> BTreeMap<ClientKey, (u64, Height)> {
     let mut last = BTreeMap::new();
-    for request in &block.block.payload().requests {
-        let sequence = last.entry(request.client).or_default();
-        *sequence = request.sequence.max(*sequence);
+    for entry in entries {
+        let Entry::Executed(block, _) = entry else {
+            continue;
+        };
+        for request in &block.block.payload().requests {
+            let found = (request.sequence, block.block.height());
+            let known = last.entry(request.client).or_insert(found);
+            *known = found.max(*known);
+        }
     }
     last
 }
@@ -432,23 +541,46 @@ mod tests {
         Arc::new(FinalBlock { block, certificate })
     }
 
-    fn keep(store: &Store, block: &Arc<FinalBlock>) {
+    fn executed(block: &Arc<FinalBlock>) -> Entry {
         let count = block.block.payload().requests.len();
         let outcomes = (0..count).map(|n| vec![u8::try_from(n).expect("few")]);
-        let entries = [
-            Entry::Block(block.clone()),
-            Entry::Outcomes(block.clone(), outcomes.collect()),
-        ];
-        store.keep(&entries).expect("a good disk");
+        Entry::Executed(block.clone(), outcomes.collect())
     }
 
+    fn keep(store: &Store, block: &Arc<FinalBlock>) {
+        store.keep(&[executed(block)]).expect("a good disk");
+    }
+
+    /// Whether the blocks were written one by one, together, or not yet.
     #[test]
     fn every_executed_request_is_found_and_no_other() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&dir.path().join("b"), &CHAIN).expect("a new file");
         // The stored blocks begin after the first two of client 1.
-        keep(&store, &block(7, &[(1, 3), (2, 1), (1, 4)]));
-        keep(&store, &block(8, &[(2, 2), (1, 5), (2, 3)]));
+        let entries = [
+            executed(&block(7, &[(1, 3), (2, 1), (1, 4)])),
+            executed(&block(8, &[(2, 2), (1, 5), (2, 3)])),
+            executed(&block(9, &[(3, 1)])),
+        ];
+        let mut lots: Vec<(&[Entry], &[Entry])> = vec![(&entries, &[]), (&[], &entries)];
+        lots.extend([
+            (&entries[..1], &entries[1..]),
+            (&entries[..2], &entries[2..]),
+        ]);
+        for (written, announced) in lots {
+            for size in [1, 2, 3] {
+                let dir = tempfile::tempdir().expect("a directory");
+                let store = Store::open(&dir.path().join("b"), &CHAIN).expect("a new file");
+                for lot in written.chunks(size) {
+                    lot.iter().for_each(|entry| store.announce(entry));
+                    store.keep(lot).expect("a good disk");
+                }
+                announced.iter().for_each(|entry| store.announce(entry));
+                assert_eq!(store.announced().blocks.len(), announced.len());
+                find_all(&store);
+            }
+        }
+    }
+
+    fn find_all(store: &Store) {
         let found = |client: u8, sequence| {
             let executed = store.executed(&ClientKey([client; 32]), sequence);
             executed
@@ -459,8 +591,10 @@ mod tests {
         assert_eq!(found(1, 4), Some((7, 2, vec![2])));
         assert_eq!(found(1, 5), Some((8, 1, vec![1])));
         assert_eq!(found(2, 1), Some((7, 1, vec![1])));
+        assert_eq!(found(2, 2), Some((8, 0, vec![0])));
         assert_eq!(found(2, 3), Some((8, 2, vec![2])));
-        let none = [(1, 1), (1, 2), (1, 6), (2, 4), (0, 1), (3, 1)];
+        assert_eq!(found(3, 1), Some((9, 0, vec![0])));
+        let none = [(1, 1), (1, 2), (1, 6), (2, 4), (0, 1), (3, 2), (4, 1)];
         for (client, sequence) in none {
             assert_eq!(found(client, sequence), None, "{client} {sequence}");
         }

@@ -55,11 +55,11 @@ impl Role {
     /// The protocol's name in the handshake (ALPN), at most 66 bytes.
     fn protocol(self, chain: &ChainId) -> Vec<u8> {
         let role = match self {
-            Self::Peer => "peer",
-            Self::Client => "client",
-            Self::Observer => "stream",
+            Self::Peer => "peer/2",
+            Self::Client => "client/1",
+            Self::Observer => "stream/1",
         };
-        format!("quorate-{role}/1/{}", chain.as_str()).into_bytes()
+        format!("quorate-{role}/{}", chain.as_str()).into_bytes()
     }
 
     fn of_protocol(name: &[u8], chain: &ChainId) -> Option<Self> {

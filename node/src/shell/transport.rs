@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 use quorate_pbft::Peer;
 use quorate_pbft::limits::MESSAGE_BYTES_MAX;
 use quorate_pbft::message::Message;
+use quorate_pbft::request::Request;
 use quorate_verifier::encoding::Canonical;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tracing::{debug, info, warn};
 
-use super::driver::Event;
+use super::driver::{Asked, Event, Inlet};
 use super::frame::{self, FrameError};
 use super::outbox::Outbox;
 use super::parties::{Machine, Parties};
@@ -50,6 +51,8 @@ const TOGETHER_BYTES: usize = 64 << 10;
 /// What of one peer may wait for the core at once, in bytes; a small message counts for
 /// [`MESSAGE_COST`], so that there are at most 256 of them.
 const INBOX_BYTES: usize = 16 << 20;
+/// The same for requests that one peer passes on.
+const ASKED_BYTES: usize = 8 << 20;
 const MESSAGE_COST: usize = INBOX_BYTES / 256;
 
 /// The links of all peers.
@@ -57,22 +60,23 @@ pub struct Links {
     parties: Arc<Parties>,
     outboxes: Vec<Arc<Outbox>>,
     inboxes: Vec<Arc<Semaphore>>,
-    events: mpsc::Sender<Event>,
+    asked: Vec<Arc<Semaphore>>,
+    inlet: Inlet,
     accepted: Mutex<BTreeMap<Peer, (AbortHandle, Arc<Notify>)>>,
     banned: Mutex<BTreeMap<Peer, Instant>>,
 }
 
 impl Links {
-    /// Nobody is connected yet; what comes in goes to `events`.
-    pub fn new(parties: Arc<Parties>, events: mpsc::Sender<Event>) -> Self {
+    /// Nobody is connected yet; what comes in goes to `inlet`.
+    pub fn new(parties: Arc<Parties>, inlet: Inlet) -> Self {
         let count = parties.machines().len();
+        let budgets = |each| (0..count).map(move |_| Arc::new(Semaphore::new(each)));
         Self {
             parties,
             outboxes: (0..count).map(|_| Arc::default()).collect(),
-            inboxes: (0..count)
-                .map(|_| Arc::new(Semaphore::new(INBOX_BYTES)))
-                .collect(),
-            events,
+            inboxes: budgets(INBOX_BYTES).collect(),
+            asked: budgets(ASKED_BYTES).collect(),
+            inlet,
             accepted: Mutex::default(),
             banned: Mutex::default(),
         }
@@ -200,6 +204,13 @@ impl Links {
                     return (format!("a frame is no message: {error}"), Offence(true));
                 }
             };
+            let message = match message {
+                Message::Requests(requests) => {
+                    self.take_requests(peer, requests, frame.len(), outbox);
+                    continue;
+                }
+                message => message,
+            };
             // Whoever sends faster than the core works waits here, and so does its own queue.
             let cost = frame.len().max(MESSAGE_COST);
             drop(frame);
@@ -212,9 +223,34 @@ impl Links {
                 message,
                 budget,
             };
-            if self.events.send(event).await.is_err() {
+            if self.inlet.events.send(event).await.is_err() {
                 return ("the node stops".into(), Offence(false));
             }
+        }
+    }
+
+    /// Requests that a peer passes on wait in their own place, and are dropped when it is full: a
+    /// vote behind them must not wait. They come again, or in a block.
+    fn take_requests(
+        &self,
+        from: Peer,
+        requests: Vec<Arc<Request>>,
+        bytes: usize,
+        outbox: &Outbox,
+    ) {
+        let share = self.asked.get(usize::from(from.0)).cloned();
+        let cost = u32::try_from(bytes.max(MESSAGE_COST)).unwrap_or(u32::MAX);
+        let budget = share.and_then(|share| share.try_acquire_many_owned(cost).ok());
+        let taken = budget.is_some_and(|budget| {
+            let asked = Asked::Peer {
+                from,
+                requests,
+                budget,
+            };
+            self.inlet.asked.try_send(asked).is_ok()
+        });
+        if !taken {
+            outbox.overlooked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -236,7 +272,11 @@ impl Links {
                     info!(peer = %machine.name, "the link to the peer has ended: {why}");
                     if matches!(why, End::Replaced) {
                         // If the driver has ended, so does this task.
-                        let _ = self.events.send(Event::Elsewhere { told_by: peer }).await;
+                        let _ = self
+                            .inlet
+                            .events
+                            .send(Event::Elsewhere { told_by: peer })
+                            .await;
                     }
                     if since.elapsed() > BACKOFF.1 {
                         pause = BACKOFF.0;

@@ -1,11 +1,12 @@
 //! The replica as a pure state machine: `step(now, input) -> effects`.
 //!
 //! No clock, randomness, file, socket or secret key. The shell runs the effects in order: a record
-//! is durable before any later effect runs, so nothing leaves that relies on a record which a
-//! crash could take back.
+//! is durable before anything is signed after it, so no vote leaves that relies on a record which
+//! a crash could take back.
 
 mod normal;
 mod pool;
+mod requests;
 mod restart;
 mod round;
 mod snapshot;
@@ -30,7 +31,7 @@ use crate::evidence::DoubleVote;
 use crate::limits::{EVIDENCE_HELD, MARKS_MAX, PENALTY_MS, REQUESTS_PER_RESEND};
 use crate::message::{Fetch, Message};
 use crate::record::Record;
-use crate::request::{ClientKey, Request};
+use crate::request::Request;
 use crate::schedule;
 use crate::scheme::Scheme;
 use crate::snapshot::{Snapshot, SnapshotError};
@@ -41,7 +42,8 @@ pub use restart::Memory;
 use restart::Resume;
 
 use normal::Closing;
-use pool::{Kept, Pool};
+use pool::Pool;
+use requests::Doubts;
 use round::{Mode, Round};
 use snapshot::Snapshots;
 use sync::{Asking, NextBuffer, PeerState};
@@ -75,8 +77,9 @@ pub enum Input {
         /// What came.
         message: Message,
     },
-    /// A request of a client of this node.
-    Request(Arc<Request>),
+    /// Requests of clients of this node, and those that peers have passed on: many at once are
+    /// cheaper than one after the other, since their signatures are checked together.
+    Requests(Vec<(Option<Peer>, Arc<Request>)>),
     /// A signature that was asked for by [`Effect::Sign`].
     Signed(Unsigned, Signature),
     /// A validator set that an operator opened.
@@ -97,7 +100,8 @@ pub enum Recipients {
 /// What the shell is to do, in order.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Append to the vote log; durable before any later effect runs.
+    /// Append to the vote log; durable before any later [`Effect::Sign`] runs. Nothing else waits
+    /// for it: a message that is no vote, and a decision, rely on what a quorum has made durable.
     Persist(Record),
     /// Sign and hand back as [`Input::Signed`].
     Sign(Unsigned),
@@ -110,7 +114,8 @@ pub enum Effect {
     },
     /// Step with [`Input::Tick`] at this moment; replaces the last such wish.
     WakeAt(Tick),
-    /// A height is final.
+    /// A height is final: store its block. The vote log has what a restart needs of it, unless
+    /// [`Record::Final`] says otherwise, and must not forget that before the block is stored.
     Decide(Box<Decision>),
     /// The certificate of the height below the last decided one takes no more votes.
     Seal(Height, CommitCertificate),
@@ -129,7 +134,7 @@ pub enum Effect {
     /// but this replica neither has their blocks nor decides them. An older one may go.
     Adopt(Arc<Snapshot>),
     /// A request of a local client is not kept.
-    Reject(ClientKey, u64, PoolError),
+    Reject(Arc<Request>, PoolError),
     /// A peer broke a rule.
     Blame(Peer, Fault),
     /// A validator signed twice.
@@ -216,6 +221,7 @@ pub struct Core<S, A, B = Sound> {
     closing: Option<Closing>,
     next: NextBuffer,
     pool: Pool,
+    doubts: Doubts,
     watch: Watch,
     peers: BTreeMap<Peer, PeerState>,
     asking: Asking,
@@ -240,7 +246,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         self.now = now;
         match input {
             Input::Message { from, message } => self.on_message(from, message),
-            Input::Request(request) => self.on_request(None, request),
+            Input::Requests(requests) => self.on_requests(requests),
             Input::Signed(Unsigned::Ballot(ballot), signature) => self.on_signed(ballot, signature),
             Input::Signed(Unsigned::Report(body), signature) => {
                 self.on_signed_report(body, signature)
@@ -254,15 +260,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     }
 
     fn on_message(&mut self, from: Peer, message: Message) {
-        let peer = self.peers.entry(from).or_default();
-        if peer
-            .ignored_until
-            .is_some_and(|until| self.now.tick < until)
-        {
+        if self.ignores(from) {
             return;
         }
         match message {
-            Message::Request(request) => self.on_request(Some(from), request),
+            Message::Requests(requests) => {
+                let from = std::iter::repeat(Some(from));
+                self.on_requests(from.zip(requests).collect());
+            }
             Message::PrePrepare(proposal) => self.on_pre_prepare(from, proposal),
             Message::Vote(vote) => self.on_vote(from, vote),
             Message::ViewChange(change) => self.on_view_change(from, change),
@@ -302,51 +307,6 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             self.ask();
             self.resend();
         }
-    }
-
-    /// `docs/consensus.md#request`.
-    fn on_request(&mut self, from: Option<Peer>, request: Arc<Request>) {
-        match self.check_request(&request) {
-            Ok(Kept::Known) if from.is_none() && self.build.lacks(Defect::RequestsEchoed) => {
-                self.send(Recipients::All, Message::Request(request));
-            }
-            Ok(Kept::Known) => {}
-            Ok(Kept::New) => {
-                self.pool
-                    .keep(request.clone(), from.is_none(), self.now.tick);
-                if from.is_none() && !self.build.lacks(Defect::RequestsKept) {
-                    self.send(Recipients::All, Message::Request(request));
-                }
-            }
-            Err(error) => match from {
-                None => self
-                    .effects
-                    .push(Effect::Reject(request.client, request.sequence, error)),
-                // Late copies, and requests that overtook each other, are nobody's fault.
-                Some(peer) if error == PoolError::Signature => self.blame(peer, error.into()),
-                Some(_) => {}
-            },
-        }
-    }
-
-    fn check_request(&self, request: &Request) -> Result<Kept, PoolError> {
-        let app = self.chain.app();
-        let client = app
-            .client(&request.client)
-            .ok_or(PoolError::UnknownClient)?;
-        let limits = &self.chain.tip().parameters.limits;
-        let bounded = !self.build.lacks(Defect::PoolUnbounded);
-        if self.pool.room(request, client.sequence, limits, bounded)? == Kept::Known {
-            return Ok(Kept::Known);
-        }
-        if !self
-            .chain
-            .is_signed(&self.scheme, &self.build, request, &client.key)
-        {
-            return Err(PoolError::Signature);
-        }
-        app.admit(request).map_err(PoolError::NotAdmitted)?;
-        Ok(Kept::New)
     }
 
     /// Writes a vote's record and asks for its signature: `docs/consensus.md#slots`.
@@ -415,22 +375,23 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             .into_iter()
             .map(|(_, message)| message.clone())
             .collect();
-        again.extend(
-            self.pool
-                .local(REQUESTS_PER_RESEND)
-                .into_iter()
-                .map(Message::Request),
-        );
         if let Some(nonce) = self.resume.nonce() {
             again.push(Message::Probe(nonce));
         }
         for message in again {
             self.send(Recipients::All, message);
         }
+        self.pass_on(self.pool.local(REQUESTS_PER_RESEND));
     }
 
     fn send(&mut self, to: Recipients, message: Message) {
         self.effects.push(Effect::Send { to, message });
+    }
+
+    /// Whether a peer with too many marks is not listened to for now.
+    fn ignores(&self, peer: Peer) -> bool {
+        let until = self.peers.get(&peer).and_then(|peer| peer.ignored_until);
+        until.is_some_and(|until| self.now.tick < until)
     }
 
     fn blame(&mut self, peer: Peer, fault: Fault) {

@@ -22,7 +22,7 @@ use crate::limits::{CLOCK_DRIFT_MS, LATE_MS, UNSEEN_COMMITS, VIEWS_AHEAD, VIEWS_
 use crate::message::{Message, Opening, PrePrepare, Prepared, Vote};
 use crate::quorum::{Tally, is_quorum};
 use crate::record::Record;
-use crate::request::{Payload, Request, payload_salt};
+use crate::request::{Payload, payload_salt};
 use crate::scheme::Scheme;
 use crate::time::Tick;
 
@@ -128,9 +128,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         let ballot = Ballot::block(Step::PrePrepare, self.round.height, view, block.digest());
         self.round.proposing = Some(Proposing {
             view,
-            block,
+            block: block.clone(),
             opening: opening.clone(),
         });
+        let is_new = opening.is_none();
         self.cast(
             ballot,
             Record::Vote {
@@ -139,6 +140,18 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                 opening,
             },
         );
+        // Both votes become durable, and are signed, together. A block that its own maker would
+        // have to wait with is judged again when the pre-prepare is signed.
+        if is_new && self.may_prepare(&block, Some(self.now.wall)).is_ok() {
+            self.accept(block);
+        }
+    }
+
+    /// `docs/consensus.md#header`.
+    fn may_prepare(&self, block: &Block, wall: Option<TimeMs>) -> Result<(), Refusal> {
+        let vouched = |request: &_| self.pool.vouches(request);
+        self.chain
+            .judge(&self.scheme, &self.build, block, wall, vouched)
     }
 
     fn new_block(&self) -> Arc<Block> {
@@ -149,8 +162,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         let payload = Payload { salt, requests };
         let after_parent = tip.header.time.checked_add_ms(1);
         let time = after_parent.map_or(tip.header.time, |least: TimeMs| least.max(self.now.wall));
-        let header = self.chain.next_header(time, payload.root());
-        Block::new(header, payload).expect("the header names this payload")
+        Block::make(payload, |root| self.chain.next_header(time, root))
     }
 
     /// Makes the block's record, once.
@@ -318,11 +330,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             .is_some_and(|o| o.proof.is_some());
         let wall = (!carried).then_some(self.now.wall);
         let (block, from) = (proposal.message.block.clone(), proposal.from);
-        let vouched = |request: &_| self.pool.vouches(request);
-        match self
-            .chain
-            .judge(&self.scheme, &self.build, &block, wall, vouched)
-        {
+        match self.may_prepare(&block, wall) {
             Ok(()) => self.accept(block),
             Err(Refusal::Early { ahead_ms }) => {
                 let wait = (ahead_ms - CLOCK_DRIFT_MS).max(1);
@@ -614,8 +622,14 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
     pub(super) fn decide(&mut self, block: Arc<Block>, view: View, tally: Tally) {
         let certificate = certificate_of(block.digest(), view, &tally);
         let block = Arc::new(FinalBlock { block, certificate });
-        self.effects
-            .push(Effect::Persist(Record::Final(block.clone())));
+        let record = if self.round.stored.contains(&block.block.digest()) {
+            Record::Certificate(block.block.height(), block.certificate.clone())
+        } else {
+            Record::Final(block.clone())
+        };
+        if !self.build.lacks(Defect::DecisionUnlogged) {
+            self.effects.push(Effect::Persist(record));
+        }
         self.seal_last();
         self.note_turn(view);
         let (outcomes, refused_change) = self.chain.execute(&self.scheme, &self.build, &block);
@@ -625,10 +639,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
         for request in self.pool.expel(self.chain.app()) {
             let why = self.chain.app().admit(&request).err().unwrap_or_default();
             let error = PoolError::NotAdmitted(why);
-            let Request {
-                client, sequence, ..
-            } = *request;
-            self.effects.push(Effect::Reject(client, sequence, error));
+            self.effects.push(Effect::Reject(request, error));
         }
         self.closing = Some(Closing {
             height: self.round.height,

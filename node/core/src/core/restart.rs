@@ -8,6 +8,7 @@ use quorate_verifier::rule::QuorumRule;
 use quorate_verifier::signature::Signature;
 
 use super::pool::Pool;
+use super::requests::Doubts;
 use super::round::{Mode, Proposing, Round};
 use super::snapshot::Snapshots;
 use super::sync::{Asking, NextBuffer};
@@ -88,6 +89,7 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
             closing: None,
             next: NextBuffer::default(),
             pool: Pool::default(),
+            doubts: Doubts::default(),
             watch: Watch::default(),
             peers: BTreeMap::new(),
             asking: Asking::default(),
@@ -138,7 +140,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                 Record::Evidence(proof) if self.evidence.len() < EVIDENCE_HELD => {
                     self.evidence.push(proof);
                 }
-                Record::Evidence(_) | Record::Final(_) | Record::Set(_) => {}
+                Record::Evidence(_)
+                | Record::Final(_)
+                | Record::Certificate(..)
+                | Record::Set(_) => {}
                 _ if self.build.lacks(Defect::RecordsIgnored) => {}
                 _ => self.memory.entry(record.height()).or_default().push(record),
             }
@@ -195,7 +200,10 @@ impl<S: Scheme, A: App, B: Build> Core<S, A, B> {
                         });
                     }
                 }
-                Record::Final(_) | Record::Evidence(_) | Record::Set(_) => {}
+                Record::Final(_)
+                | Record::Certificate(..)
+                | Record::Evidence(_)
+                | Record::Set(_) => {}
             }
         }
         self.return_to_view();

@@ -146,6 +146,13 @@ impl Scheme for Symbolic {
             .iter()
             .all(|(key, message, signature)| self.verify(key, message, signature))
     }
+
+    fn verify_each(&self, items: &[(&VoteKey, &[u8], &Signature)]) -> Vec<bool> {
+        let verdicts = items
+            .iter()
+            .map(|(key, message, signature)| self.verify(key, message, signature));
+        verdicts.collect()
+    }
 }
 
 impl Crypto for Symbolic {

@@ -21,12 +21,15 @@ use crate::evidence::{DoubleVote, culprits};
 use crate::limits::{ANSWER_BYTES, BLOCKS_PER_ANSWER};
 use crate::log::{LogError, RecordLog, Storage};
 use crate::message::Message;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::snapshot::Snapshot;
 use crate::time::{Now, Tick, Timing};
 
 /// Segments are this small so that a short run closes and forgets some, in bytes.
 const SEGMENT_BYTES: usize = 8 << 10;
+
+/// Decided blocks are stored so many at a time, so that crashes meet some that are not stored.
+const STORED_TOGETHER: usize = 3;
 
 /// Files with a stored state; the height follows.
 const SNAPSHOT: &str = "snapshot-";
@@ -65,6 +68,8 @@ struct Running<C, A, B> {
     votes: RecordLog,
     blocks: RecordLog,
     chain: BTreeMap<Height, Arc<FinalBlock>>,
+    /// Decided blocks that only the vote log has.
+    unstored: Vec<Arc<FinalBlock>>,
     durable: BTreeMap<Slot, Choice>,
     written: Vec<(Slot, Choice)>,
 }
@@ -170,6 +175,16 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                 _ => {} // the rest of a tail that was decided again after a loss
             }
         }
+        let mut unstored = Vec::new();
+        for (height, block) in record::finals(&written.records) {
+            let next = block.block.header().next_validators;
+            // A set is written before, and may be lost all the same: then others have the block.
+            if height == chain.next_height() && chain.set(&next).is_some() {
+                chain.execute(&self.crypto, &self.build, &block);
+                finals.insert(height, block.clone());
+                unstored.push(block);
+            }
+        }
         let below = finals.range(..from).rev();
         below.for_each(|(_, block)| chain.recall(block.block.header()));
         let durable = written.records.iter().filter_map(|record| match record {
@@ -196,6 +211,7 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             votes,
             blocks,
             chain: finals,
+            unstored,
             durable,
             written: Vec::new(),
         };
@@ -282,21 +298,10 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
         };
         match effect {
             Effect::Persist(record) => {
-                let sync_directory = !self.build.lacks(Defect::DirectoryUnsynced);
-                let log = match &record {
-                    Record::Final(block) => {
-                        running.chain.insert(block.block.height(), block.clone());
-                        &mut running.blocks
-                    }
-                    // Votes are forgotten with their heights, these are not.
-                    Record::Set(_) | Record::Evidence(_) => &mut running.blocks,
-                    _ => &mut running.votes,
-                };
-                let result = log.append(&mut self.disk, &record, sync_directory);
-                if let Record::Vote { ballot, .. } = &record {
-                    running.written.push((ballot.slot, ballot.choice));
+                if matches!(record, Record::Final(_)) {
+                    self.store_blocks()?;
                 }
-                self.check(result)?;
+                self.append(&record)?;
             }
             Effect::Sign(unsigned) => {
                 if let Unsigned::Ballot(ballot) = unsigned {
@@ -317,13 +322,16 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                     waiting.push_back(effects);
                 }
             }
-            Effect::Send { to, message } => {
-                self.make_durable()?;
-                output.sends.push((to, message));
-            }
+            Effect::Send { to, message } => output.sends.push((to, message)),
             Effect::Decide(decision) => {
-                self.make_durable()?;
-                self.forget(&decision)?;
+                let block = &decision.block;
+                let height = block.block.height();
+                if running.chain.insert(height, block.clone()).is_none() {
+                    running.unstored.push(block.clone());
+                }
+                if running.unstored.len() >= STORED_TOGETHER {
+                    self.store_blocks()?;
+                }
                 output.decided.push(*decision);
             }
             Effect::Checkpoint(snapshot) => {
@@ -349,7 +357,10 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
             }
             Effect::Reject(..) => output.rejected += 1,
             Effect::Blame(peer, fault) => output.blamed.push((peer, fault)),
-            Effect::Evidence(proof) => output.evidence.push(proof),
+            Effect::Evidence(proof) => {
+                self.make_durable()?;
+                output.evidence.push(proof);
+            }
             Effect::Halt(why) => {
                 if let Halt::Fork(other) = &why {
                     let proofs = self.culprits(other);
@@ -399,12 +410,49 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
         self.check(result)
     }
 
-    fn forget(&mut self, decision: &Decision) -> Result<(), Down> {
+    fn append(&mut self, record: &Record) -> Result<(), Down> {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
-        let height = decision.block.block.height();
-        let result = running.votes.forget(&mut self.disk, height);
+        let sync_directory = !self.build.lacks(Defect::DirectoryUnsynced);
+        let log = match record {
+            Record::Final(block) => {
+                running.chain.insert(block.block.height(), block.clone());
+                &mut running.blocks
+            }
+            // Votes are forgotten with their heights, these are not.
+            Record::Set(_) | Record::Evidence(_) => &mut running.blocks,
+            _ => &mut running.votes,
+        };
+        let result = log.append(&mut self.disk, record, sync_directory);
+        if let Record::Vote { ballot, .. } = record {
+            running.written.push((ballot.slot, ballot.choice));
+        }
+        self.check(result)
+    }
+
+    /// Stores the blocks that only the vote log has, which may then forget their heights.
+    fn store_blocks(&mut self) -> Result<(), Down> {
+        let unstored = self
+            .running
+            .as_mut()
+            .map(|r| std::mem::take(&mut r.unstored));
+        for block in unstored.unwrap_or_default() {
+            self.append(&Record::Final(block))?;
+        }
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let result = running.blocks.sync(&mut self.disk);
+        self.check(result)?;
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let last = running.chain.last_key_value().map(|(height, _)| *height);
+        let result = match last {
+            Some(last) => running.votes.forget(&mut self.disk, last),
+            None => Ok(()),
+        };
         self.check(result)
     }
 

@@ -46,9 +46,11 @@ impl Trace {
     /// requests, and so on the scheme.
     pub(crate) fn message(&mut self, message: &Message) {
         match message {
-            Message::Request(request) => {
-                self.number(10);
-                self.number(request.sequence);
+            Message::Requests(requests) => {
+                self.number((requests.len() as u64) << 8 | 10);
+                requests
+                    .iter()
+                    .for_each(|request| self.number(request.sequence));
             }
             Message::PrePrepare(proposal) => {
                 self.ballot(&proposal.ballot());

@@ -17,7 +17,7 @@ const HEADER_BYTES: usize = 9;
 /// Votes, blocks, evidence and final blocks as a node has written them.
 fn records() -> Vec<Record> {
     let mut world = world(Setup::calm(4), Broken(None));
-    world.run_until(130);
+    world.run_until(200);
     let mut disk = world.image(0);
     let mut records = Vec::new();
     for prefix in ["votes", "blocks"] {

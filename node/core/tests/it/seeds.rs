@@ -69,24 +69,24 @@ fn traces_are_the_same_everywhere() {
         traces,
         [
             [
-                "65acf5d0312ded5e9abd69c33e0c942f",
-                "4fbd4470499acb71cc453ee9e61bee015c2ce4953a13bcaa92b62d29098e71b0"
+                "46ac5bab1748da47ac71a7199b710b9a",
+                "7caad31965806c835534b0c9d63308dec5c2f1641644393665022cff1736de7b"
             ],
             [
-                "28fd638b2a9c97cd02ab529911329f6f",
-                "09d7279896ace232bd3aeeae2f448628967d545ccac906ffae426710754d2f1a"
+                "d553212728cefe4f96cbf2593d446eae",
+                "4b242892049d4d0bccb4219b94c09354c4fcc7f2bb87c2731530fccedd549858"
             ],
             [
-                "54f9e8d129a7c93db21472276b59acfb",
-                "d0eae38ab7638901e476c71d63f5bf18d56d07cdfcee110472013af808e38946"
+                "c89f4573378fe9251e2644edbcb48982",
+                "bd02e8c6a2c9d7b0dc43f6af0140f776a32d1a0a18848231c7c55c48ca0dcac1"
             ],
             [
-                "8c3f6ff5a865eae61205a50e0fe157c9",
-                "067e071b23da1d4c326c51b3d93c920a6e6681ced6522ec197562d2270bede32"
+                "2c5e6b9cd02863a5bd5766af4b92ebd0",
+                "26973a652df16549f0ad8fbea93561b3f87ac999b99aaa3ac519f63f0f1080e6"
             ],
             [
-                "78db4d200bbc54734856aae00821a401",
-                "22c1e04303f50defb247c18b530b2a5892843e0f5974b1a2d447b9d80ca951b2"
+                "0172ab8ef55c3bc21e84867ebce77bb4",
+                "737ef9326d7325e2e9d900b9630a96997d22fc5a0fdba7e741ea29404a083ff2"
             ],
         ]
     );

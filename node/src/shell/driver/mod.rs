@@ -1,7 +1,8 @@
 //! The one owner of the core. It runs on a thread of its own: it takes what has come in, steps the
-//! core through all of it, writes every record, makes them durable with one sync of each file, and
-//! only then signs and sends. So no vote leaves before its record is on the medium, and a busy
-//! node pays for one sync where it would have paid for many.
+//! core through all of it, writes every record, makes them durable with one sync, and only then
+//! signs. So no vote leaves before its record is on the medium, and a busy node pays for one sync
+//! where it would have paid for many. Final blocks are in the log too, and another thread stores
+//! them; requests are looked at when everything else is done.
 
 mod evidence;
 mod own_key;
@@ -15,14 +16,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quorate_pbft::app::App;
 use quorate_pbft::ballot::{Ballot, Choice, Unsigned};
 use quorate_pbft::defect::Sound;
 use quorate_pbft::log::{RecordLog, Storage};
 use quorate_pbft::message::Message;
-use quorate_pbft::record::Record;
+use quorate_pbft::record::{Record, finals};
 use quorate_pbft::request::{ClientKey, Request};
 use quorate_pbft::scheme::Ed25519;
 use quorate_pbft::time::{Now, Tick};
@@ -41,6 +44,7 @@ use super::signer::{Past, Refused, Signer};
 use super::status::{CertificateStatus, Progress};
 use super::store::{Entry, Store, request_digest};
 use super::transport::Links;
+use super::writer::Writer;
 
 pub use stop::Stop;
 
@@ -64,13 +68,6 @@ pub enum Event {
         /// Its share.
         budget: OwnedSemaphorePermit,
     },
-    /// A client's request.
-    Submit {
-        /// What it asks.
-        request: Arc<Request>,
-        /// Where the outcome goes.
-        answer: mpsc::Sender<Answer>,
-    },
     /// The sequence of a client's last executed request.
     Sequence {
         /// Whose.
@@ -85,6 +82,54 @@ pub enum Event {
     },
     /// The node is to stop.
     Stop,
+}
+
+/// Requests that come to the driver: apart from everything else, so that no vote waits behind them.
+#[derive(Debug)]
+pub enum Asked {
+    /// A client of this node asks.
+    Client {
+        /// What.
+        request: Arc<Request>,
+        /// Where the outcome goes.
+        answer: mpsc::Sender<Answer>,
+    },
+    /// A peer has passed on what its clients ask.
+    Peer {
+        /// The link.
+        from: Peer,
+        /// What.
+        requests: Vec<Arc<Request>>,
+        /// Its share of what waits, which is free again afterwards.
+        budget: OwnedSemaphorePermit,
+    },
+}
+
+/// Where others put what is for the driver.
+#[derive(Clone, Debug)]
+pub struct Inlet {
+    /// Everything but requests.
+    pub events: mpsc::Sender<Event>,
+    /// Requests.
+    pub asked: mpsc::Sender<Asked>,
+}
+
+/// Where the driver takes it from.
+#[derive(Debug)]
+pub struct Inbox {
+    events: mpsc::Receiver<Event>,
+    asked: mpsc::Receiver<Asked>,
+}
+
+/// The way to a driver, with room for so many events and so many lots of requests.
+pub fn inbox(events: usize, asked: usize) -> (Inlet, Inbox) {
+    let (events_in, events) = mpsc::channel(events);
+    let (asked_in, asked) = mpsc::channel(asked);
+    let inlet = Inlet {
+        events: events_in,
+        asked: asked_in,
+    };
+    (inlet, Inbox { events, asked })
 }
 
 /// Everything that a driver starts from.
@@ -130,9 +175,13 @@ pub struct Driver<A, D> {
     handle: Handle,
     started: Instant,
     wake: Option<Tick>,
+    /// Requests are not looked at before this moment.
+    look_at: Instant,
     hold: Hold,
-    /// Entries for the store, and effects that wait until everything before them is durable.
-    staged: Vec<Entry>,
+    writer: Writer,
+    /// Whether something that the log does not have must be in the store before anything is signed.
+    unstored: bool,
+    /// Effects that wait for those before them, and signatures for what was written before them.
     pending: VecDeque<Effect>,
     waiters: BTreeMap<(ClientKey, u64), Vec<Waiter>>,
     waiting: usize,
@@ -162,22 +211,21 @@ impl<A: App, D: Storage> Driver<A, D> {
             progress,
         } = parts;
         let begun = Instant::now();
-        let (mut chain, snapshot) = replay(&genesis, set, app, &store)?;
-        let from = snapshot.as_ref().map_or(0, |s| s.offer.height().get());
-        // Kept like those that came over links: a restart, and observers, need them again.
-        let mut staged = Vec::new();
-        for set in sets {
-            if store.set(&set.commitment())?.is_none() {
-                staged.push(Entry::Set(set.clone()));
-            }
-            chain.open_set(set);
-        }
         let (log, opened) = RecordLog::open(&mut disk, "votes", SEGMENT_BYTES, false)?;
         if opened.torn_bytes > 0 {
             warn!(
                 bytes = opened.torn_bytes,
                 "the vote log had a torn end, which was cut off"
             );
+        }
+        let (mut chain, snapshot) = replay(&genesis, set, app, &store, &finals(&opened.records))?;
+        let from = snapshot.as_ref().map_or(0, |s| s.offer.height().get());
+        // Kept like those that came over links: a restart, and observers, need them again.
+        for set in sets {
+            if store.set(&set.commitment())?.is_none() {
+                store.keep(&[Entry::Set(set.clone())])?;
+            }
+            chain.open_set(set);
         }
         let rejoin = match signer.past() {
             Past::Unknown => Some(nonce()?),
@@ -216,6 +264,7 @@ impl<A: App, D: Storage> Driver<A, D> {
             ..config
         };
         let started = Instant::now();
+        let writer = Writer::start(store.clone(), last, figures.clone())?;
         let (core, effects) = Core::start(config, Ed25519, Sound, chain, memory, now(started));
         let mut driver = Self {
             core,
@@ -231,8 +280,10 @@ impl<A: App, D: Storage> Driver<A, D> {
             handle,
             started,
             wake: None,
+            look_at: started,
             hold,
-            staged,
+            writer,
+            unstored: false,
             pending: VecDeque::new(),
             waiters: BTreeMap::new(),
             waiting: 0,
@@ -245,8 +296,9 @@ impl<A: App, D: Storage> Driver<A, D> {
     }
 
     /// Runs until something stops it.
-    pub fn run(mut self, mut events: mpsc::Receiver<Event>) -> Stop {
-        let why = match self.run_until(&mut events) {
+    pub fn run(mut self, mut inbox: Inbox) -> Stop {
+        let ran = self.run_until(&mut inbox);
+        let why = match ran.and_then(|()| Ok(self.writer.flush()?)) {
             Ok(()) => Stop::Asked,
             Err(why) => why,
         };
@@ -260,15 +312,15 @@ impl<A: App, D: Storage> Driver<A, D> {
         why
     }
 
-    fn run_until(&mut self, events: &mut mpsc::Receiver<Event>) -> Result<(), Stop> {
+    fn run_until(&mut self, inbox: &mut Inbox) -> Result<(), Stop> {
         self.settle()?;
         self.tell();
         loop {
-            let first = self.wait(events);
+            let (event, first) = self.wait(inbox);
             let begun = Instant::now();
             let mut asked = false;
-            let more = std::iter::from_fn(|| events.try_recv().ok());
-            let batch: Vec<_> = first.into_iter().chain(more).take(BATCH).collect();
+            let more = std::iter::from_fn(|| inbox.events.try_recv().ok());
+            let batch: Vec<_> = event.into_iter().chain(more).take(BATCH).collect();
             self.figures
                 .batch
                 .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
@@ -281,6 +333,10 @@ impl<A: App, D: Storage> Driver<A, D> {
                 self.step(Input::Tick)?;
             }
             self.settle()?;
+            if first.is_some() || self.look_at <= begun {
+                self.look_at_requests(first, inbox)?;
+                self.settle()?;
+            }
             self.tell();
             self.figures
                 .step_seconds
@@ -291,20 +347,36 @@ impl<A: App, D: Storage> Driver<A, D> {
         }
     }
 
-    /// The next event, or none when the core's timer has ended.
-    fn wait(&self, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
-        let until = self
+    /// The next event or request, or neither when the core's timer has ended or it is time to look
+    /// at requests. The thread parks by itself: a timer of the runtime would wake another thread for
+    /// each wait.
+    fn wait(&self, inbox: &mut Inbox) -> (Option<Event>, Option<Asked>) {
+        let wake = self
             .wake
-            .map(|at| self.started + std::time::Duration::from_millis(at.get()));
-        self.handle.block_on(async {
-            match until {
-                Some(until) => tokio::time::timeout_at(until.into(), events.recv())
-                    .await
-                    .unwrap_or(None),
-                // Every core has a timer for its retransmissions.
-                None => events.recv().await,
+            .map(|at| self.started + Duration::from_millis(at.get()));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(event) = inbox.events.poll_recv(&mut context) {
+                return (event, None);
             }
-        })
+            let now = Instant::now();
+            // Requests that come soon after others wait for more, and wake nobody.
+            let gathers = now < self.look_at;
+            if !gathers && let Poll::Ready(asked) = inbox.asked.poll_recv(&mut context) {
+                return (None, asked);
+            }
+            let until = wake
+                .into_iter()
+                .chain(gathers.then_some(self.look_at))
+                .min();
+            match until.map(|until| until.saturating_duration_since(now)) {
+                Some(Duration::ZERO) => return (None, None),
+                Some(time) => thread::park_timeout(time),
+                // Every core has a timer for its retransmissions.
+                None => thread::park(),
+            }
+        }
     }
 
     fn take(&mut self, event: Event) -> Result<(), Stop> {
@@ -319,7 +391,6 @@ impl<A: App, D: Storage> Driver<A, D> {
                 drop(budget);
                 Ok(())
             }
-            Event::Submit { request, answer } => self.submit(request, answer),
             Event::Sequence { client, answer } => {
                 let app = self.core.chain().app();
                 // Whoever asked may be gone.
@@ -341,27 +412,32 @@ impl<A: App, D: Storage> Driver<A, D> {
         for effect in effects {
             match effect {
                 Effect::Persist(Record::Final(block)) => {
-                    self.check_own_vote(&block)?;
-                    self.staged.push(Entry::Block(block));
+                    self.writer.keep(Entry::Block(block))?;
+                    self.unstored = true;
                 }
-                Effect::Persist(Record::Set(set)) => self.staged.push(Entry::Set(set)),
+                Effect::Persist(Record::Set(set)) => {
+                    self.writer.keep(Entry::Set(set))?;
+                    self.unstored = true;
+                }
                 Effect::Persist(record) => self.log.append(&mut self.disk, &record, true)?,
                 Effect::Seal(height, certificate) => {
-                    self.staged.push(Entry::Seal(height, certificate));
+                    self.writer.keep(Entry::Seal(height, certificate))?;
                 }
-                Effect::Checkpoint(snapshot) => self.staged.push(Entry::Snapshot(snapshot)),
+                Effect::Checkpoint(snapshot) => self.writer.keep(Entry::Snapshot(snapshot))?,
                 Effect::Adopt(snapshot) => {
                     let height = snapshot.offer.height();
                     info!(
                         height = height.get(),
                         "the chain is taken up from a certified state"
                     );
-                    self.staged.push(Entry::Snapshot(snapshot));
+                    self.writer.keep(Entry::Snapshot(snapshot))?;
+                    self.unstored = true;
                 }
                 Effect::Decide(decision) => {
-                    let outcomes = decision.outcomes.clone();
-                    self.staged
-                        .push(Entry::Outcomes(decision.block.clone(), outcomes));
+                    self.check_own_vote(&decision.block)?;
+                    let outcomes = decision.outcomes.clone().into();
+                    self.writer
+                        .keep(Entry::Executed(decision.block.clone(), outcomes))?;
                     self.pending.push_back(Effect::Decide(decision));
                 }
                 other => self.pending.push_back(other),
@@ -370,10 +446,15 @@ impl<A: App, D: Storage> Driver<A, D> {
         Ok(())
     }
 
-    /// Makes everything durable, then does what waited for it, until nothing waits any more.
+    /// Does what waits, until nothing waits any more. What was written becomes durable when
+    /// something is to be signed, for all signatures at once.
     fn settle(&mut self) -> Result<(), Stop> {
-        while !self.pending.is_empty() || !self.staged.is_empty() || self.log.is_unsynced() {
-            self.make_durable()?;
+        self.writer.check()?;
+        while !self.pending.is_empty() {
+            let signs = |effect: &Effect| matches!(effect, Effect::Sign(_));
+            if self.pending.iter().any(signs) {
+                self.make_durable()?;
+            }
             let mut unsigned = Vec::new();
             for effect in std::mem::take(&mut self.pending) {
                 match effect {
@@ -396,20 +477,15 @@ impl<A: App, D: Storage> Driver<A, D> {
     }
 
     fn make_durable(&mut self) -> Result<(), Stop> {
+        if self.unstored {
+            self.writer.flush()?;
+            self.unstored = false;
+        }
         if self.log.is_unsynced() {
             let begun = Instant::now();
             self.log.sync(&mut self.disk)?;
             self.figures
                 .sync_seconds
-                .observe(begun.elapsed().as_secs_f64());
-            self.figures.syncs.inc();
-        }
-        if !self.staged.is_empty() {
-            let begun = Instant::now();
-            self.store.keep(&self.staged)?;
-            self.staged.clear();
-            self.figures
-                .store_seconds
                 .observe(begun.elapsed().as_secs_f64());
             self.figures.syncs.inc();
         }
@@ -422,9 +498,7 @@ impl<A: App, D: Storage> Driver<A, D> {
             Effect::WakeAt(at) => self.wake = Some(at),
             Effect::Decide(decision) => self.decide(*decision)?,
             Effect::Serve { to, from } => self.serve(to, from),
-            Effect::Reject(client, sequence, error) => {
-                self.answer_all(client, sequence, &Outcome::Refused(error.to_string()));
-            }
+            Effect::Reject(request, error) => self.reject(&request, &error)?,
             Effect::Blame(peer, fault) => {
                 self.figures.faults.inc();
                 if let Some(outbox) = self.links.outbox(peer) {
@@ -489,7 +563,7 @@ impl<A: App, D: Storage> Driver<A, D> {
 
     fn decide(&mut self, decision: Decision) -> Result<(), Stop> {
         let height = decision.block.block.height();
-        self.log.forget(&mut self.disk, height)?;
+        self.log.forget(&mut self.disk, self.writer.stored())?;
         let certificate = &decision.block.certificate;
         self.certificate = Some(CertificateStatus {
             view: certificate.view().get(),
@@ -538,6 +612,15 @@ pub(super) fn is_timely(ballot: &Ballot, height: Height) -> bool {
     about >= height
 }
 
+/// Wakes the driver's thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 fn nonce() -> Result<u64, Stop> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| {
@@ -548,8 +631,7 @@ fn nonce() -> Result<u64, Stop> {
 
 /// Both clocks; a time of day that no header could have counts as the last one.
 fn now(started: Instant) -> Now {
-    let ms =
-        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, ms);
     let last = TimeMs::new(TimeMs::LIMIT - 1).expect("below the limit");
     Now {

@@ -1,8 +1,10 @@
 //! Reading the chain from the store at a start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_pbft::app::App;
+use quorate_pbft::block::FinalBlock;
 use quorate_pbft::chain::Chain;
 use quorate_pbft::defect::Sound;
 use quorate_pbft::limits::RECENT_HEADERS;
@@ -14,15 +16,17 @@ use quorate_verifier::set::ValidatorSet;
 use tracing::warn;
 
 use super::Stop;
-use crate::shell::store::{Store, StoreError};
+use crate::shell::store::{Entry, Store, StoreError};
 
 /// The chain as the store has it: the last certified state, and the blocks above it executed
 /// again. Without such a state, or if what is stored as one is not the certified one, all blocks.
+/// Then the final blocks that only the vote log has: they are stored now.
 pub(super) fn replay<A: App>(
     genesis: &Genesis,
     set: Arc<ValidatorSet>,
     app: A,
     store: &Store,
+    logged: &BTreeMap<Height, Arc<FinalBlock>>,
 ) -> Result<(Chain<A>, Option<Arc<Snapshot>>), Stop> {
     let mut chain = Chain::genesis(genesis, set, app)?;
     let mut from = store.snapshot()?.map(Arc::new);
@@ -50,11 +54,15 @@ pub(super) fn replay<A: App>(
         }
         Ok(())
     };
-    while chain.tip().header.height < last {
+    loop {
         let height = chain.next_height();
         let wrong = |what: &str| Stop::Start(format!("height {}: {what}", height.get()));
-        let stored = store.block(height)?;
-        let block = stored.ok_or_else(|| wrong("the stored blocks have a gap"))?;
+        let block = match (store.block(height)?, logged.get(&height)) {
+            (Some(stored), _) => Arc::new(stored),
+            (None, _) if height <= last => return Err(wrong("the stored blocks have a gap")),
+            (None, Some(logged)) => logged.clone(),
+            (None, None) => break,
+        };
         let (header, tip) = (block.block.header(), chain.tip());
         if header.parent != tip.digest {
             return Err(wrong("the stored block does not follow the one before"));
@@ -68,9 +76,15 @@ pub(super) fn replay<A: App>(
         let next = header.next_validators;
         open(&mut chain, next)?;
         if chain.set(&next).is_none() {
+            if height > last {
+                break; // nothing was signed after it, so others may hand it over again
+            }
             return Err(wrong("the set that signs the next height was not kept"));
         }
-        chain.execute(&Ed25519, &Sound, &block);
+        let (outcomes, _) = chain.execute(&Ed25519, &Sound, &block);
+        if store.outcomes(height)?.is_none() {
+            store.keep(&[Entry::Executed(block, outcomes.into())])?;
+        }
     }
     let named = chain.tip().next;
     open(&mut chain, named)?;

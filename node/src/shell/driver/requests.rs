@@ -1,20 +1,27 @@
 //! Clients' requests: to the core, and their outcomes back to whoever waits for them.
 
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use quorate_pbft::app::App;
 use quorate_pbft::log::Storage;
 use quorate_pbft::request::{ClientKey, Request};
-use quorate_pbft::{Effect, Input, PoolError};
+use quorate_pbft::{Input, Peer, PoolError};
 use quorate_verifier::primitives::Digest;
 use tokio::sync::mpsc;
 
-use super::{Driver, Stop, now};
+use super::{Asked, Driver, Inbox, Stop};
 use crate::shell::clients::{Answer, Outcome};
 use crate::shell::store::request_digest;
 
 /// Requests whose outcome somebody waits for.
 const WAITERS_MAX: usize = 1 << 16;
+/// Requests that are handed to the core at once, unless one peer's lot has more: votes that come
+/// meanwhile wait for as many signatures.
+const TOGETHER: usize = 64;
+/// Once all requests were looked at, the next ones gather for so long: one look for many of them
+/// costs far less than many looks, in signatures, messages and wake-ups. The first one after a
+/// quiet time does not wait.
+const GATHER_TIME: Duration = Duration::from_millis(4);
 
 pub(super) struct Waiter {
     digest: Digest,
@@ -22,67 +29,92 @@ pub(super) struct Waiter {
 }
 
 impl<A: App, D: Storage> Driver<A, D> {
-    pub(super) fn submit(
+    /// Hands some of the requests that have come to the core.
+    pub(super) fn look_at_requests(
         &mut self,
-        request: Arc<Request>,
-        answer: mpsc::Sender<Answer>,
+        first: Option<Asked>,
+        inbox: &mut Inbox,
     ) -> Result<(), Stop> {
-        let key = (request.client, request.sequence);
-        let digest = request_digest(&request);
-        let waiter = Waiter { digest, answer };
-        if self.waiting >= WAITERS_MAX {
-            self.waiting += 1;
-            self.answer(key, vec![waiter], &Outcome::Busy);
+        let (mut requests, mut budgets) = (Vec::new(), Vec::new());
+        let mut next = first;
+        while let Some(asked) = next.take().or_else(|| inbox.asked.try_recv().ok()) {
+            match asked {
+                Asked::Client { request, answer } => {
+                    if self.await_outcome(&request, answer) {
+                        requests.push((None, request));
+                    }
+                }
+                Asked::Peer {
+                    from,
+                    requests: theirs,
+                    budget,
+                } => {
+                    let from: Option<Peer> = Some(from);
+                    requests.extend(theirs.into_iter().map(|request| (from, request)));
+                    budgets.push(budget);
+                }
+            }
+            if requests.len() >= TOGETHER {
+                break;
+            }
+        }
+        if requests.is_empty() {
             return Ok(());
         }
-        let effects = self.core.step(now(self.started), Input::Request(request));
-        let mut refused = None;
-        let others = effects.into_iter().filter(|effect| match effect {
-            Effect::Reject(client, sequence, error) if (*client, *sequence) == key => {
-                refused = Some(error.clone());
-                false
-            }
-            _ => true,
-        });
-        let others: Vec<_> = others.collect();
-        self.absorb(others)?;
-        match refused {
-            None => {
-                self.waiting += 1;
-                self.waiters.entry(key).or_default().push(waiter);
-            }
-            Some(PoolError::Executed { .. }) => {
-                let executed = self.store.executed(&key.0, key.1)?;
-                let outcome = match executed {
-                    Some(executed) => Outcome::Executed {
-                        height: executed.height,
-                        index: executed.index,
-                        digest: executed.digest,
-                        outcome: executed.outcome,
-                    },
-                    None => Outcome::Refused(
-                        "it was executed before this node's stored blocks begin".into(),
-                    ),
-                };
-                self.waiting += 1;
-                self.answer(key, vec![waiter], &outcome);
-            }
-            Some(PoolError::Full) => {
-                self.waiting += 1;
-                self.answer(key, vec![waiter], &Outcome::Busy);
-            }
-            Some(error) => {
-                self.waiting += 1;
-                self.answer(key, vec![waiter], &Outcome::Refused(error.to_string()));
-            }
+        if inbox.asked.is_empty() {
+            self.look_at = Instant::now() + GATHER_TIME;
         }
-        Ok(())
+        let result = self.step(Input::Requests(requests));
+        drop(budgets);
+        result
     }
 
-    pub(super) fn answer_all(&mut self, client: ClientKey, sequence: u64, outcome: &Outcome) {
-        if let Some(waiters) = self.waiters.remove(&(client, sequence)) {
-            self.answer((client, sequence), waiters, outcome);
+    /// Remembers who waits for the outcome; a request that comes when too many wait already is
+    /// answered at once.
+    fn await_outcome(&mut self, request: &Request, answer: mpsc::Sender<Answer>) -> bool {
+        let key = (request.client, request.sequence);
+        let digest = request_digest(request);
+        let waiter = Waiter { digest, answer };
+        self.waiting += 1;
+        if self.waiting > WAITERS_MAX {
+            self.answer(key, vec![waiter], &Outcome::Busy);
+            return false;
         }
+        self.waiters.entry(key).or_default().push(waiter);
+        true
+    }
+
+    /// The core does not keep a request: whoever waits for this very one is told.
+    pub(super) fn reject(&mut self, request: &Request, error: &PoolError) -> Result<(), Stop> {
+        let key = (request.client, request.sequence);
+        let digest = request_digest(request);
+        let Some(waiters) = self.waiters.get_mut(&key) else {
+            return Ok(()); // its block was final in the meantime
+        };
+        let (refused, others) = std::mem::take(waiters)
+            .into_iter()
+            .partition(|waiter| waiter.digest == digest);
+        *waiters = others;
+        if waiters.is_empty() {
+            self.waiters.remove(&key);
+        }
+        let outcome = match error {
+            PoolError::Executed { .. } => match self.store.executed(&key.0, key.1)? {
+                Some(executed) => Outcome::Executed {
+                    height: executed.height,
+                    index: executed.index,
+                    digest: executed.digest,
+                    outcome: executed.outcome,
+                },
+                None => Outcome::Refused(
+                    "it was executed before this node's stored blocks begin".into(),
+                ),
+            },
+            PoolError::Full => Outcome::Busy,
+            error => Outcome::Refused(error.to_string()),
+        };
+        self.answer(key, refused, &outcome);
+        Ok(())
     }
 
     pub(super) fn answer(

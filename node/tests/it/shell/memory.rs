@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_node::app::Ledger;
 use quorate_node::shell::disk::Directory;
-use quorate_node::shell::driver::{Driver, Parts, Stop};
+use quorate_node::shell::driver::{Driver, Parts, Stop, inbox};
 use quorate_node::shell::metrics::Figures;
 use quorate_node::shell::node::StartError;
 use quorate_node::shell::parties::Parties;
@@ -20,7 +20,7 @@ use quorate_pbft::Config;
 use quorate_pbft::log::Storage;
 use quorate_pbft::time::Timing;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::bench::{
     Network, PATIENCE, consensus_key, height, network_key, public, run, stop, stop_all, until,
@@ -304,8 +304,8 @@ fn a_node_whose_disk_fails_stops_and_says_so() {
         let config = network.config(0);
         let own = NetworkKey(network_key(0).verifying_key().to_bytes());
         let parties = Parties::new(&founding.roster, &config, own, &public(&consensus_key(0)));
-        let (events, receiver) = mpsc::channel(16);
-        let links = Arc::new(Links::new(Arc::new(parties.unwrap()), events));
+        let (inlet, inbox) = inbox(16, 16);
+        let links = Arc::new(Links::new(Arc::new(parties.unwrap()), inlet));
         let fails = Arc::new(AtomicBool::new(false));
         let path = |name: &str| network.dir.path().join(name);
         let disk = Failing {
@@ -338,7 +338,7 @@ fn a_node_whose_disk_fails_stops_and_says_so() {
             progress,
         };
         let driver = Driver::start(parts, Handle::current()).unwrap();
-        let running = tokio::task::spawn_blocking(move || driver.run(receiver));
+        let running = tokio::task::spawn_blocking(move || driver.run(inbox));
         let told = |p: &Option<quorate_node::shell::status::Progress>| {
             p.as_ref().is_some_and(|p| p.height.get() >= 3)
         };

@@ -104,7 +104,7 @@ fn nonsense<C: Crypto, A: App>(hand: &mut Hand<'_, C, A>) -> Message {
                 body: b"+?".to_vec(),
                 signature,
             };
-            Message::Request(Arc::new(request))
+            Message::Requests(vec![Arc::new(request)])
         }
     }
 }

@@ -33,10 +33,11 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
             let wait = 1 + self.client_rng.below(2 * self.setup.request_ms);
             return self.schedule(wait, What::Client { client });
         }
-        for sequence in done + 1..next {
-            if let Some(request) = self.oracle.submitted.get(&(key, sequence)).cloned() {
-                self.input(node, Input::Request(request));
-            }
+        let submitted = |sequence| self.oracle.submitted.get(&(key, sequence)).cloned();
+        let waiting = (done + 1..next).filter_map(submitted);
+        let waiting: Vec<_> = waiting.map(|request| (None, request)).collect();
+        if !waiting.is_empty() {
+            self.input(node, Input::Requests(waiting));
         }
         self.schedule(RETRY_MS, What::Client { client });
     }
@@ -53,7 +54,7 @@ impl<C: Crypto, B: Build + Clone, W: Workload> World<C, B, W> {
             .submitted
             .insert((request.client, sequence), request.clone());
         self.next_sequence[client] = self.next_sequence[client].max(sequence + 1);
-        self.input(node, Input::Request(request));
+        self.input(node, Input::Requests(vec![(None, request)]));
     }
 
     /// A signed request, not given to anybody.

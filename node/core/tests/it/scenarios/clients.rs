@@ -1,5 +1,7 @@
 //! Requests: signed, in order, once, within limits, and soon, whoever is primary.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use quorate_pbft::Fault;
@@ -9,10 +11,11 @@ use quorate_pbft::chain::Refusal;
 use quorate_pbft::defect::{Broken, Defect};
 use quorate_pbft::message::{Message, PrePrepare, Vote};
 use quorate_pbft::request::Payload;
-use quorate_pbft::sim::keys::{Crypto, KeyId};
-use quorate_pbft::sim::{Deviation, LiarKind, Setup, add};
+use quorate_pbft::scheme::Scheme;
+use quorate_pbft::sim::keys::{Crypto, KeyId, Symbolic};
+use quorate_pbft::sim::{Deviation, LiarKind, Setup, World, add};
 use quorate_verifier::primitives::{Digest, View};
-use quorate_verifier::signature::Signature;
+use quorate_verifier::signature::{Signature, VoteKey};
 
 use super::{defended_by, expect, good, primary, view_change, vote, world};
 
@@ -30,7 +33,7 @@ fn an_unsigned_request_moves_nobody() {
             world.inject(
                 (to + 1) % 4,
                 to,
-                Message::Request(Arc::new(request.clone())),
+                Message::Requests(vec![Arc::new(request.clone())]),
             );
         }
         world.run_until(1_000);
@@ -192,6 +195,66 @@ fn bad_signatures_cost_a_peer_its_ear() {
         expect(
             checked == 64,
             format!("{checked} bad signatures were checked"),
+        )
+    });
+}
+
+/// Notes how many requests are judged at once.
+#[derive(Clone)]
+struct Counting(Symbolic, Rc<RefCell<Vec<usize>>>);
+
+impl Scheme for Counting {
+    fn verify(&self, key: &VoteKey, message: &[u8], signature: &Signature) -> bool {
+        self.0.verify(key, message, signature)
+    }
+    fn verify_all(&self, items: &[(&VoteKey, &[u8], &Signature)]) -> bool {
+        self.0.verify_all(items)
+    }
+    fn verify_each(&self, items: &[(&VoteKey, &[u8], &Signature)]) -> Vec<bool> {
+        self.1.borrow_mut().push(items.len());
+        self.0.verify_each(items)
+    }
+}
+
+impl Crypto for Counting {
+    fn sign(&self, id: KeyId, message: &[u8]) -> Signature {
+        self.0.sign(id, message)
+    }
+}
+
+/// Scenario 31: one bad signature among many spoils none of the others; and since it makes the
+/// check of all of them dear, its sender's requests are checked alone for a while.
+#[test]
+fn a_bad_signature_makes_the_others_dear_only_once() {
+    defended_by(Defect::NoDoubt, |build| {
+        let groups = Rc::new(RefCell::new(Vec::new()));
+        let crypto = Counting(Symbolic::new(1), groups.clone());
+        let mut setup = Setup::calm(4);
+        setup.request_ms = 0;
+        let mut world = World::new(setup, crypto, build);
+        world.run_until(5);
+        let request = |world: &World<_, _>, sequence| world.request(0, sequence, b"+1".to_vec());
+        let mut lot: Vec<_> = (10..20).map(|sequence| request(&world, sequence)).collect();
+        let mut bad = (*lot[4]).clone();
+        bad.signature = world.crypto().sign(KeyId(2), b"something else");
+        lot[4] = Arc::new(bad);
+        world.inject(3, 0, Message::Requests(lot));
+        let kept = world.core(0).map_or(0, |core| core.pending());
+        expect(kept == 9, format!("{kept} of the nine good ones are kept"))?;
+        expect(world.blames().len() == 1, "the sender is not blamed once")?;
+        expect(*groups.borrow() == [10], "they were not checked together")?;
+        groups.borrow_mut().clear();
+        let lot = |from: u64| {
+            (from..from + 5)
+                .map(|sequence| request(&world, sequence))
+                .collect()
+        };
+        let (of_doubted, of_others) = (lot(30), lot(40));
+        world.inject(3, 0, Message::Requests(of_doubted));
+        world.inject(2, 0, Message::Requests(of_others));
+        expect(
+            *groups.borrow() == [1, 1, 1, 1, 1, 5],
+            format!("{:?}", groups.borrow()),
         )
     });
 }

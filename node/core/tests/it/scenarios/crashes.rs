@@ -178,6 +178,34 @@ fn all_lose_power_at_once() {
     });
 }
 
+/// Scenario 24: what a node has decided and not stored is in its log. But for the last height, of
+/// which nothing was signed since, it is known again before anybody is asked.
+#[test]
+fn a_decision_that_is_not_stored_is_not_forgotten() {
+    defended_by(Defect::DecisionUnlogged, |build| {
+        for moment in 0..60 {
+            let mut setup = Setup::calm(4);
+            setup.seed = moment;
+            let mut world = world(setup, build);
+            world.run_until(60 + 3 * moment);
+            let before = world.height(1);
+            (0..4).for_each(|node| world.stop(node));
+            world.start(1);
+            let after = world.height(1);
+            expect(
+                after + 1 >= before,
+                format!("at height {before} before, and at {after} after"),
+            )?;
+            world.start(0);
+            world.start(2);
+            world.start(3);
+            world.demand_progress(3, 2_000);
+            good(&world)?;
+        }
+        Ok(())
+    });
+}
+
 /// A node has proposed at a height that cannot be prepared, so that the height stays in flight.
 /// Answers the node and the world, in which the node's disk was imaged some heights before.
 fn stuck_proposal(build: Broken) -> (usize, Sim, quorate_pbft::sim::Disk) {

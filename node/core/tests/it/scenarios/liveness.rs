@@ -59,7 +59,7 @@ fn a_blocking_set_is_joined() {
         // The third one of them knows of no request, and waits for an idle proposal.
         let ignorant = others[2];
         world.filter = Some(Box::new(move |_, to, message| {
-            to != ignorant || !matches!(message, quorate_pbft::message::Message::Request(_))
+            to != ignorant || !matches!(message, quorate_pbft::message::Message::Requests(_))
         }));
         world.submit(others[0], 0, 1, quorate_pbft::sim::add(1));
         world.run_for(1_000);
@@ -214,7 +214,7 @@ fn long_chaos_leaves_no_long_views() {
 fn views_grow_until_the_links_are_in_time() {
     defended_by(Defect::NoBackoff, |build| {
         let mut setup = Setup::calm(4);
-        (setup.weather.delay_min_ms, setup.weather.delay_max_ms) = (90, 110);
+        (setup.weather.delay_min_ms, setup.weather.delay_max_ms) = (100, 120);
         let mut world = world(setup, build);
         let slow = heights_in(&mut world, 0, 20_000);
         good(&world)?;

@@ -256,7 +256,7 @@ fn a_large_state_comes_in_chunks() {
         }
         !is_old(message)
     }));
-    world.run_for(3_000);
+    world.run_for(6_000);
     assert_eq!(world.violations(), []);
     assert_eq!(chunks.get(), 5, "of 256 KiB each");
     assert!(world.counts().snapshots > 0);
