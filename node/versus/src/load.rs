@@ -117,7 +117,7 @@ impl Load {
         let replicas = cluster.shape.ports.len();
         let count = replicas * LINKS;
         let rate = match pace {
-            Pace::All => 16_000.0,
+            Pace::All => 40_000.0,
             Pace::Rate(rate) => rate,
         };
         let each = (rate * time.as_secs_f64() / count as f64).ceil() + 1.0;

@@ -25,8 +25,9 @@ use crate::founding::{Shape, consensus_key, network_key};
 /// Whatever went wrong, in words: this is a tool for its developers.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Threads for links in each replica; the core of either system has its own.
-const THREADS: usize = 2;
+/// Threads for links in each replica: there are more replicas than processors, and either system
+/// has other threads of its own.
+const THREADS: usize = 1;
 
 #[derive(Parser)]
 #[command(about = "Quorate's validators and hotstuff_rs under the same load")]

@@ -84,9 +84,11 @@ impl Appending {
                 return None;
             }
             *last += 1;
-            if !self.pool.vouches(request) && !self.pool.is_sound(request) {
-                return None;
-            }
+        }
+        let unchecked = requests.iter().filter(|r| !self.pool.vouches(r));
+        let unchecked: Vec<_> = unchecked.map(|request| &**request).collect();
+        if self.pool.are_sound(&unchecked).contains(&false) {
+            return None;
         }
         for (client, sequence) in last {
             updates.insert(client.0.to_vec(), sequence.to_le_bytes().to_vec());

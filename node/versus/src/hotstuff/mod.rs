@@ -2,6 +2,7 @@
 //! has them.
 
 mod app;
+mod checker;
 mod network;
 mod pool;
 mod store;
@@ -9,6 +10,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use dalek2::{SigningKey, VerifyingKey};
@@ -30,6 +32,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use self::app::Appending;
+use self::checker::Asked;
 use self::network::{Links, MESSAGE, REQUEST};
 use self::pool::Pool;
 use self::store::Store;
@@ -55,6 +58,7 @@ const REDIAL_TIME: Duration = Duration::from_millis(100);
 struct Shared {
     index: usize,
     pool: Arc<Pool>,
+    asked: Sender<Asked>,
     links: Links,
     keys: BTreeMap<NetworkKey, VerifyingKey>,
     identity: Identity,
@@ -86,6 +90,7 @@ pub(crate) async fn start(
     let shared = Arc::new(Shared {
         index,
         pool: pool.clone(),
+        asked: checker::start(pool.clone(), links.clone()),
         links: links.clone(),
         keys: keys.collect(),
         identity: identity.clone(),
@@ -202,10 +207,7 @@ async fn receive(
         let taken = match frame.split_first() {
             Some((&MESSAGE, message)) => shared.links.received(peer, message),
             Some((&REQUEST, bytes)) => match Request::from_bytes(bytes) {
-                Ok(request) if shared.pool.is_sound(&request) => {
-                    shared.pool.keep(&Arc::new(request), None);
-                    true
-                }
+                Ok(request) => shared.asked.send((Arc::new(request), None)).is_ok(),
                 _ => false,
             },
             _ => false,
@@ -250,10 +252,8 @@ async fn serve(link: impl AsyncRead + AsyncWrite, shared: &Shared) {
                         return;
                     };
                     permit.forget(); // given back when its answer is written
-                    if shared.pool.is_sound(&request)
-                        && shared.pool.keep(&request, Some(answer.clone()))
-                    {
-                        shared.links.pass_on(&request.to_bytes());
+                    if shared.asked.send((request, Some(answer.clone()))).is_err() {
+                        return;
                     }
                 }
                 Ok(Question::Status) => {

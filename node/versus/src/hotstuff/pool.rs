@@ -5,10 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_node::shell::clients::{Answer, Outcome};
-use quorate_pbft::request::{ClientKey, Request};
+use quorate_pbft::request::{ClientKey, Request, are_signed};
+use quorate_pbft::scheme::Ed25519;
 use quorate_verifier::encoding::Canonical;
 use quorate_verifier::primitives::{Digest, Height};
-use quorate_verifier::signature::{VoteKey, verify_strict};
+use quorate_verifier::signature::VoteKey;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -53,19 +54,18 @@ impl Pool {
         self.clients.keys()
     }
 
-    /// Everything that makes a request fit for a block, but its sequence.
-    pub(super) fn is_sound(&self, request: &Request) -> bool {
-        let Some(key) = self.clients.get(&request.client) else {
-            return false;
-        };
-        let Request {
-            client,
-            sequence,
-            body,
-            signature,
-        } = request;
-        let bytes = Request::signed_bytes(&self.chain, client, *sequence, body);
-        body.len() == BODY_BYTES && verify_strict(key, &bytes, signature).is_ok()
+    /// For each of these whether it has everything that makes a request fit for a block, but its
+    /// sequence.
+    pub(super) fn are_sound(&self, requests: &[&Request]) -> Vec<bool> {
+        let known = requests.iter().map(|request| {
+            let key = self.clients.get(&request.client)?;
+            (request.body.len() == BODY_BYTES).then_some((*request, key))
+        });
+        let known: Vec<_> = known.collect();
+        let fit: Vec<_> = known.iter().flatten().copied().collect();
+        let mut signed = are_signed(&Ed25519, &self.chain, &fit).into_iter();
+        let judge = |known: &Option<_>| known.is_some() && signed.next() == Some(true);
+        known.iter().map(judge).collect()
     }
 
     /// Whether this very request was checked and waits.
