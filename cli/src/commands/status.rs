@@ -29,6 +29,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<Report, Failure> {
             ("received", peer.received.into()),
             ("dropped", peer.dropped.into()),
             ("queued", peer.queued.into()),
+            ("overlooked", peer.overlooked.into()),
             ("faults", peer.faults.into()),
         ])
     };
