@@ -335,6 +335,8 @@ impl<C: Crypto, A: App + Clone, B: Build + Clone> Machine<C, A, B> {
                 output.decided.push(*decision);
             }
             Effect::Checkpoint(snapshot) => {
+                // A state stands for the blocks below it here, and others may want those.
+                self.store_blocks()?;
                 self.make_durable()?;
                 let written = self.write_snapshot(&snapshot);
                 self.check(written.map_err(LogError::Device))?;
