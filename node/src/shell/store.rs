@@ -68,13 +68,16 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
     }
 }
 
+/// One for each request of a block, in the application's encoding.
+pub type Outcomes = Arc<[Vec<u8>]>;
+
 /// Something to be kept.
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A final block that is not executed yet.
     Block(Arc<FinalBlock>),
     /// A final block, and what executing it gave.
-    Executed(Arc<FinalBlock>, Arc<[Vec<u8>]>),
+    Executed(Arc<FinalBlock>, Outcomes),
     /// More votes for a final block.
     Seal(Height, CommitCertificate),
     /// An opened set.
@@ -106,7 +109,7 @@ pub struct Store {
 /// What was announced and is not durable yet.
 #[derive(Default)]
 struct Announced {
-    blocks: BTreeMap<Height, (Arc<FinalBlock>, Arc<[Vec<u8>]>)>,
+    blocks: BTreeMap<Height, (Arc<FinalBlock>, Outcomes)>,
     seals: BTreeMap<Height, CommitCertificate>,
 }
 
