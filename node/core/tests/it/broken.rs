@@ -130,7 +130,10 @@ fn a_disk_error_ignored() {
 #[test]
 fn a_wiped_replica_votes_at_once() {
     caught(Defect::NoRejoin, None, 50, |v| {
-        matches!(v, Violation::SignedTwice { .. })
+        matches!(
+            v,
+            Violation::SignedTwice { .. } | Violation::SignedBackwards { .. }
+        )
     });
 }
 
