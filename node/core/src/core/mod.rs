@@ -130,7 +130,7 @@ pub enum Effect {
     /// so that not every block is executed again then. An older one may go; the blocks may not.
     Checkpoint(Arc<Snapshot>),
     /// Start from this state from now on, in place of the blocks below it: store it, durable before
-    /// any later effect runs, for [`Chain::adopt`] at the next start. The heights below are final,
+    /// any later [`Effect::Sign`] runs, for [`Chain::adopt`] at the next start. The heights below are final,
     /// but this replica neither has their blocks nor decides them. An older one may go.
     Adopt(Arc<Snapshot>),
     /// A request of a local client is not kept.

@@ -447,12 +447,12 @@ impl<A: App, D: Storage> Driver<A, D> {
     }
 
     /// Does what waits, until nothing waits any more. What was written becomes durable when
-    /// something is to be signed, for all signatures at once.
+    /// something is to be signed or evidence is kept, for all of it at once.
     fn settle(&mut self) -> Result<(), Stop> {
         self.writer.check()?;
         while !self.pending.is_empty() {
-            let signs = |effect: &Effect| matches!(effect, Effect::Sign(_));
-            if self.pending.iter().any(signs) {
+            let relies = |effect: &Effect| matches!(effect, Effect::Sign(_) | Effect::Evidence(_));
+            if self.pending.iter().any(relies) {
                 self.make_durable()?;
             }
             let mut unsigned = Vec::new();
